@@ -1,0 +1,11 @@
+//! Countersign: a workload's own identity token in, a short-lived cluster access token out.
+//!
+//! The modules stand in the order of a token's path; each imports only modules above it (`tests/layering.rs`).
+//! Start reading at `exchange`.
+
+pub mod vocab;
+pub mod clock;
+pub mod json;
+pub mod diagnostic;
+pub mod yaml;
+pub mod condition;
