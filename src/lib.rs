@@ -9,3 +9,5 @@ pub mod json;
 pub mod diagnostic;
 pub mod yaml;
 pub mod condition;
+pub mod config;
+pub mod store;

@@ -1,0 +1,41 @@
+//! `countersign.yaml`, read once into final types.
+//!
+//! In: a file, the environment, defaults. Out: [`Config`], in which every value is already what its user needs.
+//! Not here: whether an issuer answers, and what the policies say.
+
+mod settings;
+mod schema;
+mod text;
+mod environment;
+mod layers;
+mod section;
+mod keys;
+mod issuers;
+mod broker;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use settings::{
+    AdminListener, AdminSettings, Config, IssuerSettings, KeySource, SigningAlgorithm, TlsFiles, TokenSettings,
+};
+
+use crate::diagnostic::Diagnostics;
+
+/// Reads the configuration: the file over the defaults, and `COUNTERSIGN__SECTION__FIELD` variables over the file.
+///
+/// # Errors
+/// Every fault of the file and of the variables, at once.
+pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Config, Diagnostics> {
+    let mut faults = Diagnostics::new();
+    let config = text::Text::read(path, &mut faults).and_then(|text| {
+        let merged = layers::merge(&text, environment, &mut faults)?;
+        broker::read(path, text.shown(), &merged, &mut faults)
+    });
+    match config {
+        Some(config) => faults.or(config),
+        None => Err(faults),
+    }
+}

@@ -1,0 +1,252 @@
+//! `issuers:`, each read by the rules of its kind.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::vocab::{Algorithm, Audience, ClaimType, IssuerKind, IssuerName, IssuerUrl};
+use crate::yaml::{Entry, Node, Yaml};
+
+use super::section::Section;
+use super::settings::IssuerSettings;
+use super::{keys, schema};
+
+/// A larger clock difference is a fault to mend, not to allow for.
+const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
+const SECOND: Duration = Duration::from_secs(1);
+/// The issuer that the preset of `github-actions` means without a `url`.
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+
+/// What every issuer is read with.
+pub(super) struct Reader<'a> {
+    /// The file, for faults.
+    pub(super) source: &'a Source,
+    /// Where the files that issuers name start.
+    pub(super) trust_bundles: &'a Path,
+    /// Our own identifier.
+    pub(super) own: Option<&'a IssuerUrl>,
+}
+
+impl Reader<'_> {
+    /// All of them. What cannot be read is reported and left out.
+    pub(super) fn all(&self, node: &Node, faults: &mut Diagnostics) -> Vec<IssuerSettings> {
+        let Yaml::Mapping(entries) = &node.value else {
+            let message = format!("`issuers` must be a mapping of names, found {}", node.value.type_name());
+            let fault = Diagnostic::error(self.source, &node.place, "type", message);
+            faults.push(fault.fix("write it as in `issuers: { github: { kind: github-actions } }`"));
+            return Vec::new();
+        };
+        let mut read: Vec<(&Entry, IssuerSettings)> = Vec::new();
+        for entry in entries {
+            if let Some(issuer) = self.issuer(entry, faults) {
+                self.refuse_same(entry, &issuer, &read, faults);
+                read.push((entry, issuer));
+            }
+        }
+        read.into_iter().map(|(_, issuer)| issuer).collect()
+    }
+
+    fn issuer(&self, entry: &Entry, faults: &mut Diagnostics) -> Option<IssuerSettings> {
+        let name = IssuerName::parse(&entry.key).map_err(|error| {
+            let fault = Diagnostic::error(self.source, &entry.key_place, "value", error.to_string());
+            faults.push(fault.fix("write it as in `acme-ghes`"));
+        });
+        let section = Section::open(self.source, &entry.value, ("an issuer", schema::ISSUER), faults)?;
+        section.require("kind", faults);
+        let kind = section.text("kind", faults, |text| {
+            let kinds = IssuerKind::ALL.map(IssuerKind::name).join(", ");
+            IssuerKind::from_name(text).ok_or_else(|| format!("must be one of {kinds}"))
+        })?;
+        refuse_fields_of_other_kinds(&section, kind, faults);
+        let danger_allow_http = section.flag("danger_allow_http", faults);
+        let fetching = keys::read(&section, kind, (self.trust_bundles, danger_allow_http), faults);
+        Some(IssuerSettings {
+            kind,
+            url: url(&section, kind, danger_allow_http, faults),
+            tenant: tenant(&section, kind, faults),
+            trust_domain: trust_domain(&section, kind, faults),
+            audiences: section.list("audiences", faults, Audience::parse),
+            algorithms: algorithms(&section, kind, faults),
+            keys: fetching.keys,
+            ca_file: fetching.ca_file,
+            bearer_token_file: fetching.bearer_token_file,
+            single_use: section.boolean("single_use", faults),
+            max_lifetime: section.duration("max_lifetime", (SECOND, Duration::MAX), faults),
+            leeway: section.duration("leeway", (Duration::ZERO, LONGEST_LEEWAY), faults),
+            allow_additional_audiences: section.flag("allow_additional_audiences", faults),
+            allow_private_network: section.flag("allow_private_network", faults),
+            allow_missing_kid: section.flag("allow_missing_kid", faults),
+            stale_keys_for: section.duration("stale_keys_for", (Duration::ZERO, Duration::MAX), faults),
+            claims: self.claims(&section, faults),
+            danger_allow_http,
+            disabled: section.flag("disabled", faults),
+            name: name.ok()?,
+        })
+    }
+
+    fn claims(&self, section: &Section<'_>, faults: &mut Diagnostics) -> BTreeMap<String, ClaimType> {
+        let Some(entry) = section.entry("claims") else { return BTreeMap::new() };
+        let types = ClaimType::ALL.map(ClaimType::name).join(", ");
+        let Yaml::Mapping(claims) = &entry.value.value else {
+            let message =
+                format!("`claims` must be a mapping of names to types, found {}", entry.value.value.type_name());
+            faults.push(section.fault("claims", "type", message).fix(format!("`claims: {{ NAME: {types} }}`")));
+            return BTreeMap::new();
+        };
+        let declared = claims.iter().filter_map(|claim| {
+            let found = match &claim.value.value {
+                Yaml::String(name) => ClaimType::from_name(name),
+                _ => None,
+            };
+            if found.is_none() {
+                let message = format!("`{}` has no known claim type", claim.key);
+                let fault = Diagnostic::error(self.source, &claim.value.place, "value", message);
+                faults.push(fault.fix(format!("write one of {types}")));
+            }
+            Some((claim.key.clone(), found?))
+        });
+        declared.collect()
+    }
+
+    /// Two enabled issuers that sign the same tokens would let the order of the file decide (and with keys of one,
+    /// policies of the other apply); an issuer that is ourselves would let our tokens stand for a workload's own.
+    fn refuse_same(
+        &self,
+        entry: &Entry,
+        issuer: &IssuerSettings,
+        earlier: &[(&Entry, IssuerSettings)],
+        faults: &mut Diagnostics,
+    ) {
+        let identifiers = identifiers(issuer);
+        if issuer.disabled || identifiers.is_empty() {
+            return;
+        }
+        let mut refuse = |message: String, fix: &str| {
+            faults.push(Diagnostic::error(self.source, &entry.key_place, "same-issuer", message).fix(fix));
+        };
+        if self.own.is_some_and(|own| identifiers.iter().any(|identifier| identifier == own.as_str())) {
+            refuse(format!("`{}` is this broker itself", entry.key), "remove it; our own tokens are no assertions");
+        }
+        for (_, other) in earlier.iter().filter(|(_, other)| !other.disabled) {
+            if let Some(shared) = identifiers.iter().find(|identifier| self::identifiers(other).contains(identifier)) {
+                let message = format!("`{}` and `{}` are the same issuer, {shared}", entry.key, other.name);
+                refuse(message, "keep one, or set `disabled: true` on the other");
+            }
+        }
+    }
+}
+
+/// Every value by which a token names the issuer.
+fn identifiers(issuer: &IssuerSettings) -> Vec<String> {
+    if let Some(trust_domain) = &issuer.trust_domain {
+        return vec![trust_domain.id_string()];
+    }
+    if let Some(url) = &issuer.url {
+        return vec![url.as_str().to_owned()];
+    }
+    match (issuer.kind, &issuer.tenant) {
+        (IssuerKind::GithubActions, _) => vec![GITHUB.to_owned()],
+        // Version 1 and version 2 tokens of one tenant.
+        (IssuerKind::Azure, Some(tenant)) => vec![
+            format!("https://sts.windows.net/{tenant}/"),
+            format!("https://login.microsoftonline.com/{tenant}/v2.0"),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn refuse_fields_of_other_kinds(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) {
+    let only = [
+        ("tenant", IssuerKind::Azure, "remove it, or write `kind: azure`"),
+        ("trust_domain", IssuerKind::Spiffe, "remove it, or write `kind: spiffe`"),
+        ("bundle", IssuerKind::Spiffe, "name the keys as in `keys: { file: idp.jwks.json }`, or write `kind: spiffe`"),
+    ];
+    for (name, of, fix) in only {
+        if kind != of && section.has(name) {
+            let message = format!("an issuer of kind {kind} has no `{name}`; only {of} has");
+            faults.push(section.fault_at_key(name, "wrong-kind", message).fix(fix));
+        }
+    }
+    if kind == IssuerKind::Spiffe && section.has("url") {
+        let message = "a SPIFFE issuer has no `url`: its tokens are known by the trust domain of `sub`";
+        let fix = "remove it; where its keys are is `bundle: { url: … }`";
+        faults.push(section.fault_at_key("url", "wrong-kind", message).fix(fix));
+    }
+}
+
+fn url(
+    section: &Section<'_>,
+    kind: IssuerKind,
+    danger_allow_http: bool,
+    faults: &mut Diagnostics,
+) -> Option<IssuerUrl> {
+    match kind {
+        IssuerKind::Kubernetes | IssuerKind::Oidc => section.require("url", faults),
+        IssuerKind::Spiffe => return None,
+        IssuerKind::GithubActions | IssuerKind::Azure => {}
+    }
+    let url = section.text("url", faults, |text| {
+        let shared = ["{", "/common/", "/organizations/", "/consumers/"];
+        if kind == IssuerKind::Azure && shared.iter().any(|part| text.contains(part)) {
+            return Err("must name one tenant by its GUID: the other forms let every tenant in".to_owned());
+        }
+        IssuerUrl::parse(text).map_err(|error| error.to_string())
+    })?;
+    keys::refuse_plain_http(section, ("url", url.is_plain_http()), danger_allow_http, faults);
+    Some(url)
+}
+
+fn tenant(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<String> {
+    if kind != IssuerKind::Azure {
+        return None;
+    }
+    if !section.has("url") {
+        section.require("tenant", faults);
+    }
+    section.text("tenant", faults, |text| {
+        let lengths = text.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+        if lengths && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
+            return Ok(text.to_ascii_lowercase());
+        }
+        Err(match text {
+            "common" | "organizations" | "consumers" | "{tenantid}" => {
+                "lets every tenant in; must be your tenant's GUID (`az account show --query tenantId`)"
+            }
+            _ => "must be the tenant's GUID (`az account show --query tenantId`), not its name",
+        })
+    })
+}
+
+fn trust_domain(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<spiffe::TrustDomain> {
+    if kind != IssuerKind::Spiffe {
+        return None;
+    }
+    section.require("trust_domain", faults);
+    section.text("trust_domain", faults, |text| match spiffe::TrustDomain::new(text) {
+        // The crate also takes `spiffe://…` and capitals, and makes them plain; the file should say what holds.
+        Ok(read) if read.to_string() == text => Ok(read),
+        Ok(read) => Err(format!("must be written `{read}`: lower case, without scheme or path")),
+        Err(error) => Err(format!("is not a trust domain: {error}")),
+    })
+}
+
+fn algorithms(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<Vec<Algorithm>> {
+    // JWT-SVID section 2.1 is a closed list, without EdDSA.
+    let is_allowed = |known: &Algorithm| kind != IssuerKind::Spiffe || *known != Algorithm::EdDSA;
+    let mut found = Diagnostics::new();
+    let read = section.list("algorithms", &mut found, |text| match Algorithm::from_name(text) {
+        Some(known) if is_allowed(&known) => Ok(known),
+        Some(_) => Err("JWT-SVIDs are not signed with EdDSA (SPIFFE JWT-SVID section 2.1)"),
+        None if text.eq_ignore_ascii_case("none") => Err("`none` is no signature: anyone could be anyone"),
+        None if text.to_ascii_uppercase().starts_with("HS") => {
+            Err("HMAC needs a shared secret; issuers have public keys")
+        }
+        None => Err("is not a signature algorithm of this broker"),
+    });
+    let names: Vec<&str> = Algorithm::ALL.into_iter().filter(is_allowed).map(Algorithm::name).collect();
+    for fault in found.iter() {
+        faults.push(fault.clone().fix(format!("write one or several of {}", names.join(", "))));
+    }
+    read
+}

@@ -1,0 +1,156 @@
+//! The settings' final types. Presets of issuer kinds are filled in by `issuer/`, so an unset value stays `None` here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::vocab::{Algorithm, Audience, ClaimType, IssuerKind, IssuerName, IssuerUrl};
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Our issuer identifier, byte for byte; the default audience of assertions and of tokens.
+    pub issuer: IssuerUrl,
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// Certificate and key of the public listener; without them it serves plain HTTP, which the loader allows only on
+    /// a loopback address or with `danger_plain_http`.
+    pub tls: Option<TlsFiles>,
+    /// Where the admin API listens; never the public listener.
+    pub admin: AdminSettings,
+    /// Directory of the embedded store.
+    pub data: PathBuf,
+    /// Directory of trust policies.
+    pub policies: PathBuf,
+    /// Directory of pinned key sets.
+    pub trust_bundles: PathBuf,
+    /// Directory of protected services.
+    pub services: PathBuf,
+    /// What minted tokens look like.
+    pub token: TokenSettings,
+    /// The trusted issuers, by name.
+    pub issuers: Vec<IssuerSettings>,
+}
+
+impl Config {
+    /// The names of settings in which this differs from what is running, and which a reload cannot change.
+    pub fn fixed_until_restart(&self, running: &Config) -> impl Iterator<Item = &'static str> {
+        let changed = [
+            ("issuer", self.issuer != running.issuer),
+            ("listen", self.listen != running.listen),
+            ("tls", self.tls != running.tls),
+            ("admin", self.admin != running.admin),
+            ("data", self.data != running.data),
+            ("token", self.token != running.token),
+        ];
+        changed.into_iter().filter_map(|(name, changed)| changed.then_some(name))
+    }
+}
+
+/// PEM files of a TLS listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// The admin API's listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Unix socket, mode 0600; whoever can open it is an administrator.
+    pub socket: PathBuf,
+    /// An additional TCP listener.
+    pub listener: Option<AdminListener>,
+}
+
+/// A TCP listener of the admin API: callers show a bearer token from the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminListener {
+    /// A loopback address.
+    pub listen: SocketAddr,
+    /// File of accepted bearer tokens, one a line, each at least 32 characters.
+    pub token_file: PathBuf,
+}
+
+/// Which key type signs the tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum SigningAlgorithm {
+    ES256,
+    EdDSA,
+    RS256,
+}
+
+/// What minted tokens look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// How long a token lives when no policy says otherwise.
+    pub lifetime: Duration,
+    /// No token lives longer.
+    pub max_lifetime: Duration,
+    /// The key that signs.
+    pub signing_algorithm: SigningAlgorithm,
+}
+
+/// One trusted issuer as configured. `None` means "as the kind's preset says".
+#[derive(Debug, Clone, PartialEq)]
+pub struct IssuerSettings {
+    /// The operator's name for it.
+    pub name: IssuerName,
+    /// Which preset applies.
+    pub kind: IssuerKind,
+    /// The `iss` value, where the kind does not fix it.
+    pub url: Option<IssuerUrl>,
+    /// Azure: the tenant's GUID, lower case.
+    pub tenant: Option<String>,
+    /// SPIFFE: the trust domain.
+    pub trust_domain: Option<spiffe::TrustDomain>,
+    /// Accepted `aud` values; default exactly our issuer identifier.
+    pub audiences: Option<Vec<Audience>>,
+    /// Accepted algorithms.
+    pub algorithms: Option<Vec<Algorithm>>,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// PEM file of an additional root for fetching its keys.
+    pub ca_file: Option<PathBuf>,
+    /// File with a bearer token for fetching its keys; read anew at every fetch.
+    pub bearer_token_file: Option<PathBuf>,
+    /// Whether an assertion may be used only once.
+    pub single_use: Option<bool>,
+    /// Longest `exp - iat` (or `exp - now` without `iat`).
+    pub max_lifetime: Option<Duration>,
+    /// Clock skew allowed on `exp`, `nbf` and `iat`.
+    pub leeway: Option<Duration>,
+    /// Accept an `aud` list that has other values beside an accepted one.
+    pub allow_additional_audiences: bool,
+    /// Fetch keys from private addresses, for this issuer's origins only.
+    pub allow_private_network: bool,
+    /// Accept an assertion without `kid` when exactly one key fits.
+    pub allow_missing_kid: bool,
+    /// How long the last good keys serve when fetching fails.
+    pub stale_keys_for: Option<Duration>,
+    /// Claims declared beside the kind's own.
+    pub claims: BTreeMap<String, ClaimType>,
+    /// Allow `http://` on loopback for this issuer.
+    pub danger_allow_http: bool,
+    /// Configured, but refused as if it were not.
+    pub disabled: bool,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// OpenID Connect discovery at the issuer's URL, or at this one where the metadata lives elsewhere.
+    Discovery(Option<IssuerUrl>),
+    /// A JWKS at this URL.
+    Url(url::Url),
+    /// A JWKS or SPIFFE bundle file, already resolved against `trust_bundles`.
+    File(PathBuf),
+    /// A SPIFFE bundle endpoint, profile `https_web` (Web PKI).
+    BundleEndpoint(url::Url),
+}

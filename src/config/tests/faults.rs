@@ -1,0 +1,315 @@
+//! Every rule of the file: what breaks it is refused at its line and column, with a fix.
+
+use super::*;
+
+/// Where each fault stands and its id, for instance `3:9: value`.
+fn places(faults: &Diagnostics) -> Vec<String> {
+    let place = |fault: &crate::diagnostic::Diagnostic| {
+        let text = fault.to_string();
+        assert!(text.contains("= fix: "), "without a fix: {text}");
+        let first = text.lines().next().unwrap();
+        let name = format!("{}:", fault.path().display());
+        let (place, _) = first.strip_prefix(&name).unwrap_or(first).split_once(": error[").unwrap();
+        format!("{}: {}", place.trim(), fault.id())
+    };
+    faults.iter().map(place).collect()
+}
+
+fn faults(text: &str, environment: &[(&str, &str)]) -> Diagnostics {
+    Directory::with(text).load(environment).expect_err(text)
+}
+
+/// The faults of a file whose first line is right.
+fn after_issuer(text: &str) -> Vec<String> {
+    places(&faults(&format!("{LEAST}{text}\n"), &[]))
+}
+
+/// The faults of a file with this one issuer, whose fields start at column 8 of line 3.
+fn in_issuer(fields: &str) -> Vec<String> {
+    after_issuer(&format!("issuers:\n  a: {{ {fields} }}"))
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_how_to_name_another() {
+    let faults = load(Path::new("./no-such-directory/countersign.yaml"), &[]).unwrap_err();
+    let text = faults.to_string();
+    assert!(text.starts_with("no-such-directory/countersign.yaml: error[file]: cannot be read: "), "{text}");
+    for word in ["--config", "COUNTERSIGN_CONFIG", "countersign quickstart"] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    let text = "\
+lisen: 0.0.0.0:1
+token: { lifetime: 15, max_lifetime: 25h }
+issuers:
+  github: { kind: github }
+  prod: { kind: kubernetes, leeway: 6m, single_use: \"yes\" }
+";
+    let faults = faults(text, &[("COUNTERSIGN__TOKEN__SIGNING_ALGORITHM", "HS256")]);
+    let expected = [
+        "1:1: unknown-field",
+        "1:1: missing-field",
+        "2:20: type",
+        "2:38: value",
+        "environment variable COUNTERSIGN__TOKEN__SIGNING_ALGORITHM: value",
+        "4:19: value",
+        "5:9: missing-field",
+        "5:53: type",
+        "5:37: value",
+    ];
+    let mut found = places(&faults);
+    let mut expected = expected.map(str::to_owned).to_vec();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected, "{faults}");
+    assert!(faults.to_string().contains("did you mean `listen`?"), "{faults}");
+}
+
+#[test]
+fn a_fault_of_a_variable_names_the_variable_and_not_its_value() {
+    let wrong = [
+        ("COUNTERSIGN__LISTEN", "s3cret", "value"),
+        ("COUNTERSIGN__LISEN", "s3cret", "unknown-field"),
+        ("COUNTERSIGN__TOKEN__LIFETIME", "s3cret", "value"),
+        ("COUNTERSIGN__TOKEN", "s3cret", "type"),
+        ("COUNTERSIGN__ISSUERS", "s3cret", "type"),
+        ("COUNTERSIGN__DANGER_PLAIN_HTTP", "s3cret", "type"),
+        ("COUNTERSIGN__ISSUERS__GITHUB__AUDIENCES", "", "value"),
+        ("COUNTERSIGN__ISSUERS__GITHUB__DISABLED", "s3cret", "type"),
+        ("COUNTERSIGN__ISSUERS__GITHUB__KEYS__URL", "https://a:s3cret@h/", "value"),
+        ("COUNTERSIGN__STORE__POSTGRES", "postgres://a:s3cret@h/d", "unsupported"),
+        ("COUNTERSIGN__", "s3cret", "environment"),
+        ("COUNTERSIGN__TOKEN__", "s3cret", "environment"),
+    ];
+    let text = format!("{LEAST}issuers: {{ github: {{ kind: github-actions }} }}\n");
+    for (variable, value, id) in wrong {
+        let faults = faults(&text, &[(variable, value)]);
+        assert_eq!(places(&faults), [format!("environment variable {variable}: {id}")], "{faults}");
+        assert!(!faults.to_string().contains("s3cret"), "{faults}");
+    }
+}
+
+#[test]
+fn a_variable_that_could_mean_two_issuers_is_refused() {
+    let text =
+        format!("{LEAST}issuers:\n  a-b: {{ kind: github-actions }}\n  a_b: {{ kind: azure, disabled: true }}\n");
+    let faults = faults(&text, &[("COUNTERSIGN__ISSUERS__A_B__LEEWAY", "1s")]);
+    assert!(places(&faults).contains(&"environment variable COUNTERSIGN__ISSUERS__A_B__LEEWAY: environment".into()));
+}
+
+#[test]
+fn what_is_not_one_mapping_is_refused() {
+    assert_eq!(places(&faults("- a\n", &[])), ["1:1: type"]);
+    assert_eq!(after_issuer("---\nlisten: x"), ["3:1: yaml"]);
+    assert_eq!(after_issuer("token.lifetime: 5m"), ["2:1: unknown-field"]);
+    let syntax = faults("issuer: [\n", &[]);
+    assert!(syntax.iter().all(|fault| fault.id() == "yaml"), "{syntax}");
+    let twice = faults(&format!("{LEAST}{LEAST}"), &[]);
+    assert_eq!(places(&twice), ["2:1: duplicate-key"]);
+}
+
+#[test]
+fn a_secret_in_the_file_is_not_quoted() {
+    let text = "issuer: https://u:s3cret@b.example\nstore: { postgres: \"postgres://u:s3cret@h/d\" }\n";
+    let faults = faults(text, &[]);
+    assert_eq!(places(&faults), ["2:1: unsupported", "1:9: value"]);
+    assert!(!faults.to_string().contains("s3cret"), "{faults}");
+}
+
+#[test]
+fn our_own_identifier_follows_rfc_8414() {
+    for wrong in ["http://b.example", "https://b.example/?a=b", "https://b.example/#a", "https://u@b.example", "b"] {
+        assert_eq!(places(&faults(&format!("issuer: \"{wrong}\"\n"), &[])), ["1:9: value"], "{wrong}");
+    }
+    assert!(Directory::with("issuer: http://127.0.0.1:8443\n").load(&[]).is_ok());
+}
+
+#[test]
+fn the_public_listener_is_plain_http_only_on_loopback_or_when_it_is_meant() {
+    assert_eq!(after_issuer("listen: 0.0.0.0:8443"), ["2:9: plain-http"]);
+    assert_eq!(after_issuer("listen: localhost:8443"), ["2:9: value"]);
+    for right in ["listen: 127.0.0.2:1", "listen: '[::1]:1'", "listen: 0.0.0.0:1\ndanger_plain_http: true"] {
+        assert!(Directory::with(&format!("{LEAST}{right}\n")).load(&[]).is_ok(), "{right}");
+    }
+    assert_eq!(after_issuer("listen: 0.0.0.0:1\ntls: { cert: tls.crt }"), ["3:6: missing-field"]);
+    assert_eq!(
+        after_issuer("tls: { cert: none.crt, key: trust-bundles }"),
+        ["2:14: missing-file", "2:29: missing-file"]
+    );
+}
+
+#[test]
+fn the_admin_listener_is_on_loopback_apart_from_the_public_one_and_has_tokens() {
+    let listener = |address: &str| format!("admin: {{ listen: '{address}', token_file: admin-tokens }}");
+    assert_eq!(after_issuer(&listener("0.0.0.0:1")), ["2:18: value"]);
+    assert_eq!(after_issuer(&listener("127.0.0.1:8443")), ["2:18: conflict"]);
+    assert_eq!(after_issuer("admin: { listen: '127.0.0.1:1' }"), ["2:8: missing-field"]);
+    assert_eq!(after_issuer("admin: { token_file: admin-tokens }"), ["2:8: missing-field"]);
+    assert_eq!(after_issuer("admin: { listen: '127.0.0.1:1', token_file: none }"), ["2:45: missing-file"]);
+    assert_eq!(after_issuer("admin: { socket: '' }"), ["2:18: value"]);
+}
+
+#[test]
+fn a_tokens_lifetime_has_limits() {
+    assert_eq!(after_issuer("token: { lifetime: 9s }"), ["2:20: value"]);
+    assert_eq!(after_issuer("token: { lifetime: 0s, max_lifetime: 25h }"), ["2:20: value", "2:38: value"]);
+    assert_eq!(after_issuer("token: { lifetime: 61m }"), ["2:20: conflict"]);
+    assert_eq!(after_issuer("token: { signing_algorithm: HS256 }"), ["2:29: value"]);
+    assert!(Directory::with(&format!("{LEAST}token: {{ lifetime: 24h, max_lifetime: 24h }}\n")).load(&[]).is_ok());
+}
+
+#[test]
+fn only_the_embedded_store_is_supported() {
+    assert_eq!(after_issuer("store: { postgres: \"postgres://h/d\" }"), ["2:1: unsupported"]);
+}
+
+#[test]
+fn an_issuer_has_a_name_and_a_known_kind() {
+    assert_eq!(after_issuer("issuers: [a]"), ["2:10: type"]);
+    assert_eq!(after_issuer("issuers:\n  a:"), ["3:4: type"]);
+    assert_eq!(after_issuer("issuers:\n  \"a b\": { kind: azure, leeway: 1 }").first().unwrap(), "3:3: value");
+    assert_eq!(in_issuer("url: https://a.example"), ["3:6: missing-field"]);
+    assert_eq!(in_issuer("kind: gitlab"), ["3:14: value"]);
+    assert_eq!(in_issuer("kind: github-actions, audience: x"), ["3:30: unknown-field"]);
+}
+
+#[test]
+fn each_kind_needs_its_own_fields_and_refuses_the_others() {
+    assert_eq!(in_issuer("kind: oidc"), ["3:6: missing-field"]);
+    assert_eq!(in_issuer("kind: kubernetes"), ["3:6: missing-field"]);
+    assert_eq!(in_issuer("kind: azure"), ["3:6: missing-field"]);
+    assert_eq!(in_issuer("kind: spiffe, bundle: { file: lab.json }"), ["3:6: missing-field"]);
+    assert_eq!(in_issuer("kind: spiffe, trust_domain: a.example"), ["3:6: missing-field"]);
+    assert_eq!(in_issuer("kind: github-actions, tenant: x"), ["3:30: wrong-kind"]);
+    assert_eq!(in_issuer("kind: github-actions, trust_domain: x"), ["3:30: wrong-kind"]);
+    assert_eq!(in_issuer("kind: github-actions, bundle: { file: lab.json }"), ["3:30: wrong-kind"]);
+    let spiffe = "kind: spiffe, trust_domain: a.example";
+    assert_eq!(in_issuer(&format!("{spiffe}, bundle: {{ file: lab.json }}, url: https://x")), ["3:75: wrong-kind"]);
+    assert_eq!(in_issuer(&format!("{spiffe}, keys: {{ discovery: true }}")), ["3:55: wrong-kind"]);
+}
+
+#[test]
+fn azure_takes_one_tenant_by_its_guid() {
+    for wrong in ["common", "organizations", "'{tenantid}'", "acme.onmicrosoft.com", "6f8dabcd000011112222333344445555"]
+    {
+        assert_eq!(in_issuer(&format!("kind: azure, tenant: {wrong}")), ["3:29: value"], "{wrong}");
+    }
+    for wrong in ["common/v2.0", "{tenantid}/v2.0"] {
+        let fields = format!("kind: azure, url: 'https://login.microsoftonline.com/{wrong}'");
+        assert_eq!(in_issuer(&fields), ["3:26: value"], "{wrong}");
+    }
+}
+
+#[test]
+fn a_trust_domain_is_written_in_lower_case_and_alone() {
+    for wrong in ["Prod.example", "spiffe://prod.example", "'a b'", "''"] {
+        let fields = format!("kind: spiffe, bundle: {{ file: lab.json }}, trust_domain: {wrong}");
+        assert_eq!(in_issuer(&fields), ["3:64: value"], "{wrong}");
+    }
+}
+
+#[test]
+fn keys_come_from_exactly_one_place() {
+    let oidc = |keys: &str| in_issuer(&format!("kind: oidc, url: https://a.example, keys: {{ {keys} }}"));
+    assert_eq!(oidc(""), ["3:50: missing-field"]);
+    assert_eq!(oidc("url: https://a.example, file: ci.jwks.json"), ["3:76: conflict"]);
+    assert_eq!(oidc("discovery: false"), ["3:63: value"]);
+    assert_eq!(oidc("file: none.json"), ["3:58: missing-file"]);
+    assert_eq!(oidc("url: https://u:p@a.example"), ["3:57: value"]);
+    assert_eq!(oidc("url: ftp://a.example"), ["3:57: value"]);
+    assert_eq!(oidc("url: http://a.example"), ["3:57: value"]);
+    assert_eq!(oidc("url: http://127.0.0.1/"), ["3:57: plain-http"]);
+    assert_eq!(oidc("discovery: http://127.0.0.1/"), ["3:63: plain-http"]);
+    assert_eq!(
+        oidc("discovery: true, ca_file: none, bearer_token_file: none"),
+        ["3:78: missing-file", "3:103: missing-file"]
+    );
+    let twice = "kind: oidc, url: https://a.example, ca_file: ca.pem, keys: { discovery: true, ca_file: ca.pem }";
+    assert_eq!(in_issuer(twice), ["3:86: conflict"]);
+}
+
+#[test]
+fn a_bundle_is_a_file_or_a_web_endpoint() {
+    let spiffe = |bundle: &str| in_issuer(&format!("kind: spiffe, trust_domain: a.example, bundle: {{ {bundle} }}"));
+    assert_eq!(spiffe("profile: https_web"), ["3:55: missing-field"]);
+    assert_eq!(spiffe("url: https://a.example, file: lab.json"), ["3:81: conflict"]);
+    assert_eq!(spiffe("file: lab.json, profile: https_web"), ["3:73: conflict"]);
+    assert_eq!(spiffe("url: https://u:p@a.example/"), ["3:62: value"]);
+    assert_eq!(spiffe("url: http://127.0.0.1/"), ["3:62: plain-http"]);
+    for profile in ["https_spiffe", "workload_api", "x"] {
+        assert_eq!(spiffe(&format!("url: https://a.example, profile: {profile}")), ["3:90: value"], "{profile}");
+    }
+    let both = "kind: spiffe, trust_domain: a.example, bundle: { file: lab.json }, keys: { file: lab.json }";
+    assert_eq!(in_issuer(both), ["3:75: conflict"]);
+}
+
+#[test]
+fn plain_http_needs_loopback_and_the_issuers_word() {
+    assert_eq!(in_issuer("kind: oidc, url: http://127.0.0.1:1"), ["3:25: plain-http"]);
+    assert_eq!(in_issuer("kind: oidc, url: http://a.example, danger_allow_http: true"), ["3:25: value"]);
+    let right = format!("{LEAST}issuers: {{ a: {{ kind: oidc, url: http://127.0.0.1:1, danger_allow_http: true }} }}");
+    assert!(Directory::with(&right).load(&[]).is_ok());
+}
+
+#[test]
+fn algorithms_are_signatures_that_the_kind_uses() {
+    let wrong =
+        |name: &str| faults(&format!("{LEAST}issuers:\n  a: {{ kind: github-actions, algorithms: [{name}] }}\n"), &[]);
+    for (name, reason) in
+        [("none", "no signature"), ("HS256", "shared secret"), ("rs256", "one or several of RS256, RS384")]
+    {
+        let faults = wrong(name);
+        assert_eq!(places(&faults), ["3:43: value"], "{name}");
+        assert!(faults.to_string().contains(reason), "{faults}");
+    }
+    assert_eq!(in_issuer("kind: github-actions, algorithms: []"), ["3:42: value"]);
+    let spiffe = "kind: spiffe, trust_domain: a.example, bundle: { file: lab.json }, algorithms: [ES256, EdDSA]";
+    assert_eq!(in_issuer(spiffe), ["3:95: value"]);
+}
+
+#[test]
+fn times_audiences_and_claims_have_limits() {
+    assert_eq!(in_issuer("kind: github-actions, leeway: 301s"), ["3:38: value"]);
+    assert_eq!(in_issuer("kind: github-actions, max_lifetime: 0s"), ["3:44: value"]);
+    assert_eq!(in_issuer("kind: github-actions, stale_keys_for: 5"), ["3:46: type"]);
+    assert_eq!(in_issuer("kind: github-actions, audiences: []"), ["3:41: value"]);
+    assert_eq!(in_issuer("kind: github-actions, audiences: ['']"), ["3:42: value"]);
+    assert_eq!(in_issuer("kind: github-actions, claims: { a: text, b: 1, c: number }"), ["3:43: value", "3:52: value"]);
+    assert_eq!(in_issuer("kind: github-actions, claims: [a]"), ["3:38: type"]);
+}
+
+#[test]
+fn two_enabled_issuers_of_the_same_tokens_are_refused() {
+    let tenant = "00000001-0000-1111-2222-333344445555";
+    let pairs = [
+        ("kind: github-actions".to_owned(), "kind: oidc, url: https://token.actions.githubusercontent.com".to_owned()),
+        ("kind: oidc, url: https://a.example".to_owned(), "kind: kubernetes, url: https://a.example".to_owned()),
+        (
+            format!("kind: azure, tenant: {tenant}"),
+            format!("kind: azure, tenant: {tenant}, url: https://sts.windows.net/{tenant}/"),
+        ),
+        (
+            "kind: spiffe, trust_domain: a.example, bundle: { file: lab.json }".to_owned(),
+            "kind: spiffe, trust_domain: a.example, keys: { file: lab.json }".to_owned(),
+        ),
+    ];
+    for (one, other) in pairs {
+        assert_eq!(after_issuer(&format!("issuers:\n  a: {{ {one} }}\n  b: {{ {other} }}")), ["4:3: same-issuer"]);
+        let text = format!("{LEAST}issuers:\n  a: {{ {one} }}\n  b: {{ {other}, disabled: true }}\n");
+        assert!(Directory::with(&text).load(&[]).is_ok(), "{text}");
+    }
+    assert_eq!(in_issuer("kind: oidc, url: https://broker.example.com"), ["3:3: same-issuer"]);
+}
+
+#[test]
+fn the_documentations_examples_are_right_but_for_the_files_they_name() {
+    let page = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 2);
+    assert!(Directory::with(examples[0]).load(&[]).is_ok());
+    let faults = faults(examples[1], &[]);
+    assert!(faults.iter().all(|fault| fault.id() == "missing-file"), "{faults}");
+}

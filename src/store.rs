@@ -1,0 +1,91 @@
+//! What must survive a restart: users, credentials, keys, sessions, replay ids, audit.
+//!
+//! In: domain operations. Out: records. One trait; the embedded backend is `sqlite`. An operation that was answered is
+//! durable: `kill -9` right after the answer loses nothing.
+
+mod records;
+pub mod sqlite;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use records::{
+    AuditEntry, AuditFilter, AuditRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit, KeyRecord,
+    ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
+};
+
+use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
+
+/// The store could not do it; the caller gets 503 and may try again.
+#[derive(Debug, thiserror::Error)]
+#[error("the store failed: {0}")]
+pub struct StoreFault(pub String);
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeRefusal {
+    /// Something with this name exists.
+    #[error("{0} already exists")]
+    Exists(String),
+    /// Nothing has this name.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// The store failed.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+}
+
+/// A pending store operation.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The domain operations.
+pub trait Store: Send + Sync + 'static {
+    /// Adds a user. A deleted name is taken until an operator creates it again, which revives it as new.
+    fn create_user(&self, user: UserRecord) -> Pending<'_, Result<(), ChangeRefusal>>;
+    /// The user of this name, deleted ones included (their state says so).
+    fn user<'a>(&'a self, name: &'a UserName) -> Pending<'a, Result<Option<UserRecord>, StoreFault>>;
+    /// All users that are not deleted, by name.
+    fn users(&self) -> Pending<'_, Result<Vec<UserRecord>, StoreFault>>;
+    /// Enables, disables or deletes a user. Deleting keeps the name as a tombstone and deletes the user's credentials.
+    fn set_user_state<'a>(&'a self, name: &'a UserName, state: UserState) -> Pending<'a, Result<(), ChangeRefusal>>;
+
+    /// Adds a credential.
+    fn create_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>>;
+    /// The credential of this name.
+    fn credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<Option<CredentialRecord>, StoreFault>>;
+    /// The credential with this client id; answers from memory, in the same time whether or not there is one.
+    fn credential_of_client<'a>(
+        &'a self,
+        id: &'a ClientId,
+    ) -> Pending<'a, Result<Option<Arc<CredentialRecord>>, StoreFault>>;
+    /// All credentials, by name.
+    fn credentials(&self) -> Pending<'_, Result<Vec<CredentialRecord>, StoreFault>>;
+    /// Replaces a credential (its name and client id stay).
+    fn update_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>>;
+    /// Removes a credential.
+    fn delete_credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<(), ChangeRefusal>>;
+
+    /// The secret kept under this name, made from `fresh` the first time; every caller gets the same bytes.
+    fn shared_secret<'a>(&'a self, name: &'a str, fresh: [u8; 32]) -> Pending<'a, Result<[u8; 32], StoreFault>>;
+    /// The signing keys.
+    fn signing_keys(&self) -> Pending<'_, Result<Vec<KeyRecord>, StoreFault>>;
+    /// Adds `key` unless a key of its algorithm exists; gives the one that is kept.
+    fn signing_key_or(&self, key: KeyRecord) -> Pending<'_, Result<KeyRecord, StoreFault>>;
+
+    /// Makes one exchange durable, all of it or nothing: the replay claim, the just-in-time user, the session, the
+    /// audit record. Nothing is written when the replay id was claimed before (and `keep_until` has not passed), or
+    /// when the session's user is disabled or deleted by now, or the secret that admitted it is not accepted any more.
+    fn commit(&self, exchange: ExchangeCommit) -> Pending<'_, Result<CommitOutcome, StoreFault>>;
+    /// The session of this token.
+    fn session<'a>(&'a self, token: &'a TokenId) -> Pending<'a, Result<Option<SessionRecord>, StoreFault>>;
+    /// Ends a session; true when there was one.
+    fn revoke_session<'a>(&'a self, token: &'a TokenId, at: UnixTime) -> Pending<'a, Result<bool, StoreFault>>;
+    /// Audit records that match, oldest first, at most `filter.limit`: the newest ones, or with `after_position` the
+    /// ones that follow it, so that a follower misses none.
+    fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>>;
+    /// Removes replay ids and sessions that have ended; gives how many rows.
+    fn prune(&self, now: UnixTime) -> Pending<'_, Result<u64, StoreFault>>;
+    /// Whether the store can commit now.
+    fn check(&self) -> Pending<'_, Result<(), StoreFault>>;
+}

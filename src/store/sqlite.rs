@@ -1,0 +1,197 @@
+//! The embedded store: SQLite in WAL mode with full sync.
+//!
+//! In: domain operations. Out: answers that are on the disk. One thread writes, many jobs a transaction (`writer`);
+//! users and credentials are answered from memory (`directory`); queries run on connections of their own (`reader`).
+
+mod directory;
+mod files;
+mod group;
+mod mirror;
+mod reader;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use self::directory::Directory;
+use self::reader::Reader;
+use self::writer::Writer;
+use super::{
+    AuditEntry, AuditFilter, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyRecord, Pending,
+    SessionRecord, Store, StoreFault, UserRecord, UserState,
+};
+use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
+
+/// Rows found by one pruning query.
+const PRUNE_FOUND: u32 = 4096;
+/// Rows deleted in one job, so that an exchange never waits for more than about a millisecond of pruning.
+const PRUNE_BATCH: usize = 128;
+
+/// The embedded store.
+pub struct Sqlite {
+    directory: Arc<Directory>,
+    reader: Arc<Reader>,
+    writer: Writer,
+}
+
+impl Sqlite {
+    /// Opens the store in this directory, and makes it when there is none. Only one process can have it open.
+    ///
+    /// # Errors
+    /// The directory or file cannot be made or read, another server holds it, or a newer version wrote it.
+    pub fn open(data: &Path) -> Result<Sqlite, StoreFault> {
+        files::prepare_directory(data)?;
+        let lock = files::lock(data)?;
+        let connection = files::open_writer(data)?;
+        let directory = Arc::new(Directory::default());
+        directory.apply(reader::directory(&connection).map_err(fault)?);
+        let writer = Writer::start(connection, Arc::clone(&directory), data, lock)?;
+        Ok(Sqlite { directory, reader: Reader::new(data), writer })
+    }
+
+    /// Ended rows are found by the reader and deleted by the writer in small jobs between exchanges.
+    async fn prune_all(&self, now: UnixTime) -> Result<u64, StoreFault> {
+        let mut removed = 0;
+        loop {
+            let ended = self.reader.run(move |connection| reader::ended(connection, now, PRUNE_FOUND)).await?;
+            if ended.replay_ids.is_empty() && ended.tokens.is_empty() {
+                return Ok(removed);
+            }
+            let mut progress = 0;
+            for batch in ended.replay_ids.chunks(PRUNE_BATCH) {
+                let ids = batch.to_vec();
+                progress += self.writer.run(move |group| group.remove_ended(&ids, &[], now)).await?;
+            }
+            for batch in ended.tokens.chunks(PRUNE_BATCH) {
+                let tokens = batch.to_vec();
+                progress += self.writer.run(move |group| group.remove_ended(&[], &tokens, now)).await?;
+            }
+            removed += progress;
+            if progress == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sqlite").finish_non_exhaustive()
+    }
+}
+
+/// Our name for SQLite's errors; their texts carry SQL and paths, never a bound value.
+#[allow(clippy::needless_pass_by_value)] // the shape that map_err wants
+fn fault(error: rusqlite::Error) -> StoreFault {
+    StoreFault(error.to_string())
+}
+
+fn ready<'a, T: Send + 'a>(answer: T) -> Pending<'a, T> {
+    Box::pin(std::future::ready(answer))
+}
+
+impl Store for Sqlite {
+    fn create_user(&self, user: UserRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
+        Box::pin(async move { self.writer.run(move |group| group.create_user(&user)).await? })
+    }
+
+    fn user<'a>(&'a self, name: &'a UserName) -> Pending<'a, Result<Option<UserRecord>, StoreFault>> {
+        ready(Ok(self.directory.read().users.get(name).cloned()))
+    }
+
+    fn users(&self) -> Pending<'_, Result<Vec<UserRecord>, StoreFault>> {
+        let tables = self.directory.read();
+        let mut users: Vec<_> =
+            tables.users.values().filter(|user| user.state != UserState::Deleted).cloned().collect();
+        users.sort_by(|left, right| left.name.cmp(&right.name));
+        ready(Ok(users))
+    }
+
+    fn set_user_state<'a>(&'a self, name: &'a UserName, state: UserState) -> Pending<'a, Result<(), ChangeRefusal>> {
+        let name = name.clone();
+        Box::pin(async move { self.writer.run(move |group| group.set_user_state(&name, state)).await? })
+    }
+
+    fn create_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
+        Box::pin(async move { self.writer.run(move |group| group.create_credential(&credential)).await? })
+    }
+
+    fn credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<Option<CredentialRecord>, StoreFault>> {
+        ready(Ok(self.directory.read().credentials.get(name).map(|found| CredentialRecord::clone(found))))
+    }
+
+    fn credential_of_client<'a>(
+        &'a self,
+        id: &'a ClientId,
+    ) -> Pending<'a, Result<Option<Arc<CredentialRecord>>, StoreFault>> {
+        ready(Ok(self.directory.read().of_client(id).cloned()))
+    }
+
+    fn credentials(&self) -> Pending<'_, Result<Vec<CredentialRecord>, StoreFault>> {
+        let tables = self.directory.read();
+        let mut credentials: Vec<_> = tables.credentials.values().map(|found| CredentialRecord::clone(found)).collect();
+        credentials.sort_by(|left, right| left.name.cmp(&right.name));
+        ready(Ok(credentials))
+    }
+
+    fn update_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
+        Box::pin(async move { self.writer.run(move |group| group.update_credential(&credential)).await? })
+    }
+
+    fn delete_credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<(), ChangeRefusal>> {
+        let name = name.clone();
+        Box::pin(async move { self.writer.run(move |group| group.delete_credential(&name)).await? })
+    }
+
+    fn shared_secret<'a>(&'a self, name: &'a str, fresh: [u8; 32]) -> Pending<'a, Result<[u8; 32], StoreFault>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.writer.run(move |group| group.shared_secret(&name, &fresh)).await })
+    }
+
+    fn signing_keys(&self) -> Pending<'_, Result<Vec<KeyRecord>, StoreFault>> {
+        Box::pin(self.reader.run(reader::signing_keys))
+    }
+
+    fn signing_key_or(&self, key: KeyRecord) -> Pending<'_, Result<KeyRecord, StoreFault>> {
+        Box::pin(async move { self.writer.run(move |group| group.signing_key_or(&key)).await })
+    }
+
+    fn commit(&self, exchange: ExchangeCommit) -> Pending<'_, Result<CommitOutcome, StoreFault>> {
+        Box::pin(async move { self.writer.run(move |group| group.commit(&exchange)).await })
+    }
+
+    fn session<'a>(&'a self, token: &'a TokenId) -> Pending<'a, Result<Option<SessionRecord>, StoreFault>> {
+        let token = token.clone();
+        Box::pin(async move {
+            let mut found = self.reader.run(move |connection| reader::session(connection, &token)).await?;
+            if let Some(session) = &mut found
+                && let Some(user) = self.directory.read().users.get(&session.user)
+                && user.created_at > session.created_at
+            {
+                // The name was deleted and given anew: tokens of the user before are not this one's.
+                session.revoked_at.get_or_insert(user.created_at);
+            }
+            Ok(found)
+        })
+    }
+
+    fn revoke_session<'a>(&'a self, token: &'a TokenId, at: UnixTime) -> Pending<'a, Result<bool, StoreFault>> {
+        let token = token.clone();
+        Box::pin(async move { self.writer.run(move |group| group.revoke_session(&token, at)).await })
+    }
+
+    fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>> {
+        Box::pin(self.reader.run(move |connection| reader::audit(connection, &filter)))
+    }
+
+    fn prune(&self, now: UnixTime) -> Pending<'_, Result<u64, StoreFault>> {
+        Box::pin(self.prune_all(now))
+    }
+
+    fn check(&self) -> Pending<'_, Result<(), StoreFault>> {
+        Box::pin(self.writer.run(|group| group.touch()))
+    }
+}

@@ -1,0 +1,65 @@
+//! Users and credentials in memory: what every exchange asks for, answered without touching the disk.
+//!
+//! Only the writer changes them, after the commit and before the answer: they are never ahead of the disk, and a
+//! change that was answered is seen by every later look-up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use crate::store::{CredentialRecord, UserRecord};
+use crate::vocab::{ClientId, CredentialName, UserName};
+
+/// The committed users and credentials.
+#[derive(Debug, Default)]
+pub(super) struct Directory(RwLock<Tables>);
+
+/// What the directory holds.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) users: HashMap<UserName, UserRecord>,
+    pub(super) credentials: HashMap<CredentialName, Arc<CredentialRecord>>,
+    clients: HashMap<ClientId, Arc<CredentialRecord>>,
+}
+
+/// What a transaction changes in the directory, once it is committed. `None` is a credential that is gone.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) users: HashMap<UserName, UserRecord>,
+    pub(super) credentials: HashMap<CredentialName, Option<Arc<CredentialRecord>>>,
+}
+
+impl Directory {
+    /// Reads what is committed.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a committed transaction's changes visible, all at once.
+    pub(super) fn apply(&self, changes: Changes) {
+        if changes.users.is_empty() && changes.credentials.is_empty() {
+            return;
+        }
+        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        tables.users.extend(changes.users);
+        for (name, credential) in changes.credentials {
+            tables.replace(name, credential);
+        }
+    }
+}
+
+impl Tables {
+    /// The credential with this client id.
+    pub(super) fn of_client(&self, id: &ClientId) -> Option<&Arc<CredentialRecord>> {
+        self.clients.get(id)
+    }
+
+    fn replace(&mut self, name: CredentialName, credential: Option<Arc<CredentialRecord>>) {
+        if let Some(old) = self.credentials.remove(&name) {
+            self.clients.remove(&old.client_id);
+        }
+        if let Some(new) = credential {
+            self.clients.insert(new.client_id.clone(), Arc::clone(&new));
+            self.credentials.insert(name, new);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Queries, on connections that can only read and threads that may block: a slow one never delays a commit.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use super::directory::Changes;
+use super::{fault, files, rows};
+use crate::store::{AuditEntry, AuditFilter, KeyRecord, SessionRecord, StoreFault};
+use crate::vocab::{TokenId, UnixTime};
+
+/// Idle connections kept open.
+const KEPT: usize = 4;
+
+/// Read-only connections.
+pub(super) struct Reader {
+    directory: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Reader {
+    pub(super) fn new(directory: &Path) -> Arc<Reader> {
+        Arc::new(Reader { directory: directory.to_owned(), idle: Mutex::default() })
+    }
+
+    /// Runs a query on a blocking thread.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Reader>,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let reader = Arc::clone(self);
+        let answer = tokio::task::spawn_blocking(move || reader.query(query)).await;
+        answer.map_err(|_| StoreFault("the query was cut off".to_owned()))?
+    }
+
+    fn query<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => files::open_reader(&self.directory)?,
+        };
+        let answer = query(&connection).map_err(fault)?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+}
+
+/// Every user and credential, for the directory.
+pub(super) fn directory(connection: &Connection) -> rusqlite::Result<Changes> {
+    let mut loaded = Changes::default();
+    let mut users = connection.prepare("SELECT name, origin_policy, state, created_at FROM users")?;
+    for user in users.query_map([], rows::user)? {
+        let user = user?;
+        loaded.users.insert(user.name.clone(), user);
+    }
+    let sql = "SELECT name, client_id, user, kind, scopes, created_at, expires_at, disabled FROM credentials";
+    let mut credentials = connection.prepare(sql)?;
+    for credential in credentials.query_map([], |row| rows::credential(connection, row))? {
+        let credential = credential?;
+        loaded.credentials.insert(credential.name.clone(), Some(Arc::new(credential)));
+    }
+    Ok(loaded)
+}
+
+pub(super) fn signing_keys(connection: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
+    let sql = "SELECT id, algorithm, pkcs8, created_at FROM signing_keys ORDER BY created_at, id";
+    connection.prepare_cached(sql)?.query_map([], rows::key)?.collect()
+}
+
+pub(super) fn session(connection: &Connection, token: &TokenId) -> rusqlite::Result<Option<SessionRecord>> {
+    let sql = "SELECT token, user, client_id, issuer, policies, created_at, expires_at, revoked_at FROM sessions \
+               WHERE token = ?1";
+    connection.prepare_cached(sql)?.query_row([token.as_str()], rows::session).optional()
+}
+
+/// Some replay ids and sessions that have ended.
+pub(super) struct Ended {
+    pub(super) replay_ids: Vec<[u8; 32]>,
+    pub(super) tokens: Vec<String>,
+}
+
+/// Finds at most `limit` of each. A scan without an index: it runs beside the writer, and an index would cost every
+/// exchange.
+pub(super) fn ended(connection: &Connection, now: UnixTime, limit: u32) -> rusqlite::Result<Ended> {
+    let mut replay = connection.prepare_cached("SELECT id FROM replay WHERE keep_until < ?1 LIMIT ?2")?;
+    let replay_ids = replay.query_map(params![now.0, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut sessions = connection.prepare_cached("SELECT token FROM sessions WHERE expires_at < ?1 LIMIT ?2")?;
+    let tokens = sessions.query_map(params![now.0, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(Ended { replay_ids, tokens })
+}
+
+/// The newest matching records, oldest first. Following (`after_position`) takes the oldest ones instead, so that a
+/// follower that fell behind misses none.
+pub(super) fn audit(connection: &Connection, filter: &AuditFilter) -> rusqlite::Result<Vec<AuditEntry>> {
+    let (clauses, mut values) = conditions(filter);
+    let following = filter.after_position.is_some();
+    let order = if following { "ASC" } else { "DESC" };
+    let mut sql = "SELECT position, json FROM audit".to_owned();
+    if !clauses.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&clauses.join(" AND "));
+    }
+    sql.push_str(&format!(" ORDER BY position {order} LIMIT ?"));
+    values.push(Value::Integer(filter.limit.into()));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement
+        .query_map(params_from_iter(values), |row| Ok(AuditEntry { position: row.get(0)?, json: row.get(1)? }))?;
+    let mut entries = found.collect::<Result<Vec<_>, _>>()?;
+    if !following {
+        entries.reverse();
+    }
+    Ok(entries)
+}
+
+/// The filter's parts as SQL with a parameter each; no value of a caller ever becomes SQL.
+fn conditions(filter: &AuditFilter) -> (Vec<&'static str>, Vec<Value>) {
+    let numbers = [
+        ("time >= ?", filter.since.map(|time| time.0)),
+        ("time <= ?", filter.until.map(|time| time.0)),
+        ("position > ?", filter.after_position),
+    ];
+    let texts = [
+        ("trace_id = ?", filter.trace_id.as_ref().map(|word| word.as_str())),
+        ("outcome = ?", filter.outcome.as_deref()),
+        ("cause = ?", filter.cause.as_deref()),
+        ("user = ?", filter.user.as_ref().map(|word| word.as_str())),
+        ("policy = ?", filter.policy.as_ref().map(|word| word.as_str())),
+        ("issuer = ?", filter.issuer_name.as_ref().map(|word| word.as_str())),
+    ];
+    let numbers = numbers.into_iter().filter_map(|(clause, value)| Some((clause, Value::Integer(value?))));
+    let texts = texts.into_iter().filter_map(|(clause, value)| Some((clause, Value::Text(value?.to_owned()))));
+    numbers.chain(texts).unzip()
+}

@@ -1,0 +1,141 @@
+//! How records look as columns. Text read back is parsed again: a row that an editor spoiled is a fault, not a panic.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
+
+use crate::config::SigningAlgorithm;
+use crate::store::{
+    CredentialKind, CredentialRecord, KeyRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord, UserState,
+};
+use crate::vocab::{CredentialName, PolicyName, Scopes, UnixTime};
+
+pub(super) fn state_name(state: UserState) -> &'static str {
+    match state {
+        UserState::Enabled => "enabled",
+        UserState::Disabled => "disabled",
+        UserState::Deleted => "deleted",
+    }
+}
+
+pub(super) fn kind_name(kind: CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::Oauth2 => "oauth2",
+        CredentialKind::AccessToken => "access-token",
+    }
+}
+
+pub(super) fn signing_name(algorithm: SigningAlgorithm) -> &'static str {
+    match algorithm {
+        SigningAlgorithm::ES256 => "ES256",
+        SigningAlgorithm::EdDSA => "EdDSA",
+        SigningAlgorithm::RS256 => "RS256",
+    }
+}
+
+pub(super) fn origin_policy(origin: &UserOrigin) -> Option<&str> {
+    match origin {
+        UserOrigin::Operator => None,
+        UserOrigin::Policy(policy) => Some(policy.as_str()),
+    }
+}
+
+/// Policy names have no spaces.
+pub(super) fn policies_text(policies: &[PolicyName]) -> String {
+    policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// `name, origin_policy, state, created_at`
+pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<UserRecord> {
+    let policy: Option<PolicyName> = optional_word(row, 1)?;
+    Ok(UserRecord {
+        name: word(row, 0)?,
+        origin: policy.map_or(UserOrigin::Operator, UserOrigin::Policy),
+        state: one_of(row, 2, &[UserState::Enabled, UserState::Disabled, UserState::Deleted], state_name)?,
+        created_at: UnixTime(row.get(3)?),
+    })
+}
+
+/// `name, client_id, user, kind, scopes, created_at, expires_at, disabled`; its secrets are read apart.
+pub(super) fn credential(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<CredentialRecord> {
+    let name: CredentialName = word(row, 0)?;
+    let scopes: String = row.get(4)?;
+    Ok(CredentialRecord {
+        client_id: word(row, 1)?,
+        user: word(row, 2)?,
+        kind: one_of(row, 3, &[CredentialKind::Oauth2, CredentialKind::AccessToken], kind_name)?,
+        scopes: match scopes.as_str() {
+            "" => Scopes::default(),
+            wire => Scopes::parse_wire(wire).map_err(|fault| malformed(4, fault))?,
+        },
+        created_at: UnixTime(row.get(5)?),
+        expires_at: row.get::<_, Option<i64>>(6)?.map(UnixTime),
+        disabled: row.get(7)?,
+        secrets: secrets(connection, &name)?,
+        name,
+    })
+}
+
+fn secrets(connection: &Connection, credential: &CredentialName) -> rusqlite::Result<Vec<SecretRecord>> {
+    let sql = "SELECT hash, created_at, expires_at FROM credential_secrets WHERE credential = ?1 ORDER BY created_at";
+    let mut statement = connection.prepare_cached(sql)?;
+    let records = statement.query_map([credential.as_str()], |row| {
+        Ok(SecretRecord {
+            hash: row.get(0)?,
+            created_at: UnixTime(row.get(1)?),
+            expires_at: row.get::<_, Option<i64>>(2)?.map(UnixTime),
+        })
+    })?;
+    records.collect()
+}
+
+/// `id, algorithm, pkcs8, created_at`
+pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    let algorithms = [SigningAlgorithm::ES256, SigningAlgorithm::EdDSA, SigningAlgorithm::RS256];
+    Ok(KeyRecord {
+        id: row.get(0)?,
+        algorithm: one_of(row, 1, &algorithms, signing_name)?,
+        pkcs8: zeroize::Zeroizing::new(row.get(2)?),
+        created_at: UnixTime(row.get(3)?),
+    })
+}
+
+/// `token, user, client_id, issuer, policies, created_at, expires_at, revoked_at`
+pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
+    let policies: String = row.get(4)?;
+    let policies = policies.split_ascii_whitespace().map(PolicyName::parse).collect::<Result<_, _>>();
+    Ok(SessionRecord {
+        token: word(row, 0)?,
+        user: word(row, 1)?,
+        client_id: word(row, 2)?,
+        issuer: optional_word(row, 3)?,
+        policies: policies.map_err(|fault| malformed(4, fault))?,
+        created_at: UnixTime(row.get(5)?),
+        expires_at: UnixTime(row.get(6)?),
+        revoked_at: row.get::<_, Option<i64>>(7)?.map(UnixTime),
+    })
+}
+
+fn word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err = crate::vocab::WordFault>,
+{
+    row.get::<_, String>(column)?.parse().map_err(|fault| malformed(column, fault))
+}
+
+fn optional_word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
+where
+    T: std::str::FromStr<Err = crate::vocab::WordFault>,
+{
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|fault| malformed(column, fault))).transpose()
+}
+
+fn one_of<T: Copy>(row: &Row<'_>, column: usize, all: &[T], name: fn(T) -> &'static str) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    let rule = crate::vocab::WordFault { what: "column", rule: "has a value this version does not know" };
+    all.iter().copied().find(|value| name(*value) == text).ok_or_else(|| malformed(column, rule))
+}
+
+fn malformed(column: usize, fault: crate::vocab::WordFault) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(fault))
+}
