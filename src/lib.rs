@@ -11,3 +11,8 @@ pub mod yaml;
 pub mod condition;
 pub mod config;
 pub mod store;
+pub mod request;
+pub mod client_auth;
+pub mod issuer;
+pub mod key;
+pub mod claims;

@@ -1,0 +1,117 @@
+//! Signature, header, time, audience, lifetime: the one constructor of proven claims.
+//!
+//! In: an assertion and a key. Out: [`VerifiedClaims`]. Not here: whether anyone may act on them (see `policy`).
+//!
+//! A JOSE library verifies a signature and little else: it lets through `crit`, a list-shaped `iss`, an `aud` of any
+//! type, an `exp` in the year 9999. What it leaves open is closed here and in `client_auth::assertion`.
+
+mod registered;
+mod replay;
+
+pub use registered::ClaimsRefusal;
+
+use serde_json::{Map, Value};
+
+use crate::client_auth::UnverifiedAssertion;
+use crate::issuer::TrustedIssuer;
+use crate::key::VerifyingKey;
+use crate::store::ReplayClaim;
+use crate::vocab::{KeyId, Subject, UnixTime};
+
+/// Claims whose signature, header, times and audience hold. Only [`VerifiedClaims::verify`] makes one.
+#[derive(Debug)]
+pub struct VerifiedClaims {
+    issuer: TrustedIssuer,
+    key_id: Option<KeyId>,
+    subject: Subject,
+    audience: String,
+    token_id: Option<String>,
+    expires_at: UnixTime,
+    replay: Option<ReplayClaim>,
+    members: Map<String, Value>,
+}
+
+impl VerifiedClaims {
+    /// Verifies an assertion at the time `now`.
+    ///
+    /// # Errors
+    /// The first check that fails; see [`ClaimsRefusal`].
+    pub fn verify(
+        assertion: UnverifiedAssertion,
+        key: &VerifyingKey,
+        issuer: &TrustedIssuer,
+        now: UnixTime,
+    ) -> Result<VerifiedClaims, ClaimsRefusal> {
+        // The key names its algorithm; the token's alg is only compared with it (RFC 8725 §3.1).
+        if assertion.unverified_algorithm() != key.algorithm() {
+            return Err(ClaimsRefusal::Algorithm);
+        }
+        if !key.verify(assertion.signing_input(), assertion.signature()) {
+            return Err(ClaimsRefusal::Signature);
+        }
+        registered::check_token_type(assertion.unverified_token_type())?;
+        issuer.check_header(&assertion)?;
+        issuer.check_claims(assertion.unverified_claims())?;
+        let registered = registered::Registered::read(assertion.unverified_claims(), issuer)?;
+        registered.check_times(issuer, now)?;
+        let replay = replay::claim(&assertion, &registered, issuer);
+        Ok(VerifiedClaims {
+            issuer: issuer.clone(),
+            key_id: key.id().cloned(),
+            subject: registered.subject,
+            audience: registered.audience,
+            token_id: registered.token_id,
+            expires_at: registered.expires_at,
+            replay,
+            members: assertion.into_claims(),
+        })
+    }
+
+    /// Who signed them.
+    #[must_use]
+    pub fn issuer(&self) -> &TrustedIssuer {
+        &self.issuer
+    }
+
+    /// Which key verified them; `None` for a key without an id.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&KeyId> {
+        self.key_id.as_ref()
+    }
+
+    /// The `sub` claim.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The accepted `aud` value.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The `jti` claim.
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
+    /// The `exp` claim, in whole seconds.
+    #[must_use]
+    pub fn expires_at(&self) -> UnixTime {
+        self.expires_at
+    }
+
+    /// The claim that makes this assertion single use, where the issuer's are.
+    #[must_use]
+    pub fn replay(&self) -> Option<&ReplayClaim> {
+        self.replay.as_ref()
+    }
+
+    /// All claims.
+    #[must_use]
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+}

@@ -1,0 +1,251 @@
+//! The registered claims (RFC 7519 §4.1), each with its type, and the times.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::issuer::{Issuer, KindRefusal};
+use crate::vocab::{Subject, UnixTime};
+
+/// Latest NumericDate that can be meant: the end of the year 9999. Milliseconds and 2^63 are past it.
+const LATEST_SECONDS: f64 = 253_402_300_799.0;
+/// Longest `jti`; it is hashed before it is kept.
+const MAX_TOKEN_ID_BYTES: usize = 1024;
+
+/// Why a signed assertion is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimsRefusal {
+    /// The header's `alg` is not the key's.
+    #[error("the alg is not the key's")]
+    Algorithm,
+    /// The signature does not hold under the issuer's key.
+    #[error("the signature does not verify")]
+    Signature,
+    /// The header's `typ` says it is another kind of token (RFC 8725 §3.11).
+    #[error("the typ names another kind of token")]
+    TokenType,
+    /// A rule of the issuer's kind.
+    #[error(transparent)]
+    Kind(#[from] KindRefusal),
+    /// A claim that must be there is not, or a claim has the wrong JSON type.
+    #[error("the claim {0} is missing or has the wrong type")]
+    Claim(&'static str),
+    /// No accepted audience.
+    #[error("the audience is not accepted; expected {expected}")]
+    Audience {
+        /// What the issuer's configuration accepts.
+        expected: String,
+    },
+    /// An accepted audience, but not alone.
+    #[error("the token is meant for other audiences too")]
+    AdditionalAudience,
+    /// Past `exp` and the leeway.
+    #[error("expired at {expires_at}, read at {now}")]
+    Expired {
+        /// The `exp` claim.
+        expires_at: UnixTime,
+        /// When it was read.
+        now: UnixTime,
+    },
+    /// Before `nbf`.
+    #[error("not valid before {not_before}, read at {now}")]
+    NotYetValid {
+        /// The `nbf` claim.
+        not_before: UnixTime,
+        /// When it was read.
+        now: UnixTime,
+    },
+    /// `iat` lies in the future.
+    #[error("issued at {issued_at}, which is after {now}")]
+    IssuedInFuture {
+        /// The `iat` claim.
+        issued_at: UnixTime,
+        /// When it was read.
+        now: UnixTime,
+    },
+    /// Lives longer than the issuer's tokens may.
+    #[error("lives longer than {limit_seconds} s")]
+    Lifetime {
+        /// The issuer's limit.
+        limit_seconds: u64,
+    },
+    /// `exp` is not after `iat`, or `nbf` is not before `exp`.
+    #[error("the times contradict each other")]
+    Times,
+}
+
+impl ClaimsRefusal {
+    /// The audit record's cause.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            ClaimsRefusal::Algorithm => "claims.algorithm",
+            ClaimsRefusal::Signature => "claims.signature",
+            ClaimsRefusal::TokenType => "claims.token_type",
+            ClaimsRefusal::Kind(refusal) => refusal.cause(),
+            ClaimsRefusal::Claim(_) => "claims.malformed",
+            ClaimsRefusal::Audience { .. } => "claims.audience",
+            ClaimsRefusal::AdditionalAudience => "claims.additional_audience",
+            ClaimsRefusal::Expired { .. } => "claims.expired",
+            ClaimsRefusal::NotYetValid { .. } => "claims.not_yet_valid",
+            ClaimsRefusal::IssuedInFuture { .. } => "claims.issued_in_future",
+            ClaimsRefusal::Lifetime { .. } => "claims.lifetime",
+            ClaimsRefusal::Times => "claims.times",
+        }
+    }
+}
+
+/// `typ` may be absent, or one of the names under which identity tokens and client assertions travel
+/// (RFC 7519 §5.1, JWT-SVID §2.3, draft-ietf-oauth-rfc7523bis §4). Names compare without case and `application/`.
+pub(super) fn check_token_type(token_type: Option<&str>) -> Result<(), ClaimsRefusal> {
+    let Some(token_type) = token_type else { return Ok(()) };
+    let lower = token_type.to_ascii_lowercase();
+    match lower.strip_prefix("application/").unwrap_or(&lower) {
+        "jwt" | "jose" | "client-authentication+jwt" => Ok(()),
+        _ => Err(ClaimsRefusal::TokenType),
+    }
+}
+
+/// The registered claims, typed.
+pub(super) struct Registered {
+    pub(super) subject: Subject,
+    pub(super) audience: String,
+    pub(super) token_id: Option<String>,
+    pub(super) expires_at: UnixTime,
+    not_before: Option<UnixTime>,
+    issued_at: Option<UnixTime>,
+}
+
+impl Registered {
+    pub(super) fn read(members: &Map<String, Value>, issuer: &Issuer) -> Result<Registered, ClaimsRefusal> {
+        check_issuer_type(members)?;
+        let subject = members.get("sub").and_then(Value::as_str).and_then(|text| Subject::parse(text).ok());
+        Ok(Registered {
+            subject: subject.ok_or(ClaimsRefusal::Claim("sub"))?,
+            audience: audience(members.get("aud"), issuer)?,
+            token_id: token_id(members.get("jti"))?,
+            expires_at: numeric_date(members, "exp")?.ok_or(ClaimsRefusal::Claim("exp"))?,
+            not_before: numeric_date(members, "nbf")?,
+            issued_at: numeric_date(members, "iat")?,
+        })
+    }
+
+    /// RFC 7519 §4.1.4 to §4.1.6, RFC 7523 §3 items 4 to 6.
+    pub(super) fn check_times(&self, issuer: &Issuer, now: UnixTime) -> Result<(), ClaimsRefusal> {
+        let (leeway, limit) = (issuer.leeway(), issuer.max_lifetime());
+        let expires_at = self.expires_at;
+        if now >= expires_at.plus(leeway) {
+            return Err(ClaimsRefusal::Expired { expires_at, now });
+        }
+        if let Some(not_before) = self.not_before {
+            if not_before >= expires_at {
+                return Err(ClaimsRefusal::Times);
+            }
+            if not_before > now.plus(leeway) {
+                return Err(ClaimsRefusal::NotYetValid { not_before, now });
+            }
+        }
+        self.check_age(leeway, limit, now)
+    }
+
+    fn check_age(&self, leeway: Duration, limit: Duration, now: UnixTime) -> Result<(), ClaimsRefusal> {
+        let too_long = ClaimsRefusal::Lifetime { limit_seconds: limit.as_secs() };
+        if self.expires_at > now.plus(limit).plus(leeway) {
+            return Err(too_long);
+        }
+        let Some(issued_at) = self.issued_at else { return Ok(()) };
+        if issued_at > now.plus(leeway) {
+            return Err(ClaimsRefusal::IssuedInFuture { issued_at, now });
+        }
+        if self.expires_at <= issued_at {
+            return Err(ClaimsRefusal::Times);
+        }
+        if self.expires_at > issued_at.plus(limit) || now > issued_at.plus(limit).plus(leeway) {
+            return Err(too_long);
+        }
+        Ok(())
+    }
+}
+
+/// The look-up already compared a string `iss` byte for byte; any other type must not pass where the issuer was found
+/// by something else (a trust domain).
+fn check_issuer_type(members: &Map<String, Value>) -> Result<(), ClaimsRefusal> {
+    match members.get("iss") {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(_) => Err(ClaimsRefusal::Claim("iss")),
+    }
+}
+
+/// The accepted audience: one of the issuer's, byte for byte (RFC 3986 §6.2.1 simple string comparison), and alone
+/// unless the operator allowed more.
+fn audience(claim: Option<&Value>, issuer: &Issuer) -> Result<String, ClaimsRefusal> {
+    let values = match claim {
+        Some(Value::String(one)) => vec![one.as_str()],
+        Some(Value::Array(items)) => {
+            let strings: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            strings.ok_or(ClaimsRefusal::Claim("aud"))?
+        }
+        _ => return Err(ClaimsRefusal::Claim("aud")),
+    };
+    let accepted = values.iter().find(|value| issuer.audiences().iter().any(|known| known.as_str() == **value));
+    let Some(accepted) = accepted else {
+        let expected: Vec<&str> = issuer.audiences().iter().map(crate::vocab::Audience::as_str).collect();
+        return Err(ClaimsRefusal::Audience { expected: expected.join(" or ") });
+    };
+    if values.len() > 1 && !issuer.settings().allow_additional_audiences {
+        return Err(ClaimsRefusal::AdditionalAudience);
+    }
+    Ok((*accepted).to_owned())
+}
+
+fn token_id(claim: Option<&Value>) -> Result<Option<String>, ClaimsRefusal> {
+    match claim {
+        None => Ok(None),
+        Some(Value::String(id))
+            if !id.is_empty() && id.len() <= MAX_TOKEN_ID_BYTES && !id.chars().any(char::is_control) =>
+        {
+            Ok(Some(id.clone()))
+        }
+        Some(_) => Err(ClaimsRefusal::Claim("jti")),
+    }
+}
+
+/// A NumericDate may have a fraction (RFC 7519 §2); it is cut off. A string is never one (CVE-2026-25537).
+fn numeric_date(members: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, ClaimsRefusal> {
+    let Some(claim) = members.get(name) else { return Ok(None) };
+    let seconds = claim.as_f64().ok_or(ClaimsRefusal::Claim(name))?;
+    if !(0.0..=LATEST_SECONDS).contains(&seconds) {
+        return Err(ClaimsRefusal::Claim(name));
+    }
+    #[allow(clippy::cast_possible_truncation)] // in range by the check above
+    Ok(Some(UnixTime(seconds as i64)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_identity_tokens_and_client_assertions_pass_by_typ() {
+        for good in [None, Some("JWT"), Some("jwt"), Some("JOSE"), Some("application/client-authentication+jwt")] {
+            assert!(check_token_type(good).is_ok(), "{good:?}");
+        }
+        for bad in ["at+jwt", "application/at+jwt", "dpop+jwt", "wit+jwt", "logout+jwt", "", "JWT "] {
+            assert!(check_token_type(Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_numeric_date_is_a_number_before_the_year_ten_thousand() {
+        let read = |value: Value| numeric_date(json!({ "exp": value }).as_object().unwrap(), "exp");
+        assert_eq!(read(json!(1_800_000_000)), Ok(Some(UnixTime(1_800_000_000))));
+        assert_eq!(read(json!(1_800_000_000.9)), Ok(Some(UnixTime(1_800_000_000))));
+        for bad in
+            [json!("1800000000"), json!(null), json!(-1), json!(1_800_000_000_000_i64), json!(u64::MAX), json!([1])]
+        {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Which issuers are trusted: an operator configured them.
+//!
+//! In: an unverified assertion. Out: [`TrustedIssuer`]. Nothing here has touched the network, and nothing unverified
+//! causes a connection: an issuer that nobody configured ends the request here. Not here: whether the issuer signed
+//! anything (see `key` and `claims`).
+
+mod azure;
+mod github_actions;
+mod kubernetes;
+mod oidc;
+mod preset;
+mod schema;
+mod spiffe;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::client_auth::{AssertionShape, UnverifiedAssertion};
+use crate::config::IssuerSettings;
+use crate::vocab::{Algorithm, Audience, IssuerKind, IssuerName, IssuerUrl};
+
+use preset::Preset;
+pub use preset::{KeyLocation, SingleUse, TenantPin};
+pub use schema::ClaimSchema;
+
+/// One configured issuer with its kind's preset filled in.
+#[derive(Debug)]
+pub struct Issuer {
+    settings: IssuerSettings,
+    preset: Preset,
+}
+
+impl Issuer {
+    fn new(settings: &IssuerSettings, our_issuer: &IssuerUrl) -> Issuer {
+        Issuer { preset: Preset::new(settings, our_issuer), settings: settings.clone() }
+    }
+
+    /// The operator's name for it.
+    #[must_use]
+    pub fn name(&self) -> &IssuerName {
+        &self.settings.name
+    }
+
+    /// Which platform's tokens it signs.
+    #[must_use]
+    pub fn kind(&self) -> IssuerKind {
+        self.settings.kind
+    }
+
+    /// The first of its [`Issuer::identifiers`]: what a person would call it.
+    #[must_use]
+    pub fn identifier(&self) -> &str {
+        self.preset.identifiers.first().map_or("", String::as_str)
+    }
+
+    /// Its `iss` values (an Azure tenant has two), or the trust domain of a SPIFFE issuer.
+    #[must_use]
+    pub fn identifiers(&self) -> &[String] {
+        &self.preset.identifiers
+    }
+
+    /// What the operator wrote.
+    #[must_use]
+    pub fn settings(&self) -> &IssuerSettings {
+        &self.settings
+    }
+
+    /// Accepted `aud` values; without a setting exactly our issuer identifier (rfc7523bis §4).
+    #[must_use]
+    pub fn audiences(&self) -> &[Audience] {
+        &self.preset.audiences
+    }
+
+    /// Accepted algorithms (RFC 8725 §3.1: chosen by us, never by the token).
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.preset.algorithms
+    }
+
+    /// Clock skew allowed on `exp`, `nbf` and `iat`.
+    #[must_use]
+    pub fn leeway(&self) -> Duration {
+        self.preset.leeway
+    }
+
+    /// Longest `exp - iat` (`exp - now` without `iat`), and the greatest age of `iat`.
+    #[must_use]
+    pub fn max_lifetime(&self) -> Duration {
+        self.preset.max_lifetime
+    }
+
+    /// Whether an assertion may be used only once.
+    #[must_use]
+    pub fn single_use(&self) -> SingleUse {
+        self.preset.single_use
+    }
+
+    /// How long the last good keys serve when fetching fails.
+    #[must_use]
+    pub fn stale_keys_for(&self) -> Duration {
+        self.preset.stale_keys_for
+    }
+
+    /// The claims its tokens have, with their types.
+    #[must_use]
+    pub fn schema(&self) -> &ClaimSchema {
+        &self.preset.schema
+    }
+
+    /// Where its keys are; `None` when neither the kind nor the configuration says.
+    #[must_use]
+    pub fn key_location(&self) -> Option<&KeyLocation> {
+        self.preset.keys.as_ref()
+    }
+
+    /// Which claims tell its tenants apart, when many share it; every policy must pin them.
+    #[must_use]
+    pub fn shared_by_tenants(&self) -> Option<&'static TenantPin> {
+        self.preset.tenant_pin
+    }
+
+    /// The kind's own rules about the JOSE header; the rules all kinds share are `claims`'.
+    ///
+    /// # Errors
+    /// The rule that does not hold.
+    pub fn check_header(&self, assertion: &UnverifiedAssertion) -> Result<(), KindRefusal> {
+        match self.kind() {
+            IssuerKind::Spiffe => spiffe::check_header(assertion),
+            IssuerKind::GithubActions | IssuerKind::Azure | IssuerKind::Kubernetes | IssuerKind::Oidc => Ok(()),
+        }
+    }
+
+    /// The kind's own rules about the claims. It proves nothing by itself; `explain` asks it about unsigned claims.
+    ///
+    /// # Errors
+    /// The rule that does not hold.
+    pub fn check_claims(&self, claims: &Map<String, Value>) -> Result<(), KindRefusal> {
+        match self.kind() {
+            IssuerKind::Azure => azure::check_claims(self.settings.tenant.as_deref(), claims),
+            IssuerKind::Kubernetes => kubernetes::check_claims(claims),
+            IssuerKind::Spiffe => spiffe::check_claims(self.identifier(), claims),
+            IssuerKind::GithubActions | IssuerKind::Oidc => Ok(()),
+        }
+    }
+}
+
+/// An issuer that an operator configured and that this assertion names. Only [`Issuers::trusted`] makes one.
+#[derive(Debug, Clone)]
+pub struct TrustedIssuer {
+    issuer: Arc<Issuer>,
+    /// Which of its identifiers the assertion names.
+    named: usize,
+}
+
+impl TrustedIssuer {
+    fn new(issuer: &Arc<Issuer>, assertion: &UnverifiedAssertion) -> TrustedIssuer {
+        let is_named = |identifier: &String| assertion.unverified_issuer() == Some(identifier);
+        let named = issuer.identifiers().iter().position(is_named).unwrap_or(0);
+        TrustedIssuer { issuer: Arc::clone(issuer), named }
+    }
+
+    /// The `iss` that the assertion has, or the trust domain: what the audit record and the token say.
+    #[must_use]
+    pub fn identifier(&self) -> &str {
+        self.identifiers().get(self.named).map_or_else(|| self.issuer.identifier(), String::as_str)
+    }
+}
+
+impl std::ops::Deref for TrustedIssuer {
+    type Target = Issuer;
+    fn deref(&self) -> &Issuer {
+        &self.issuer
+    }
+}
+
+/// The configured issuers.
+#[derive(Debug, Clone, Default)]
+pub struct Issuers {
+    all: Vec<Arc<Issuer>>,
+    /// By `iss`. `None`: two issuers claim it, so nobody has it (the loader reports that).
+    by_url: HashMap<String, Option<Arc<Issuer>>>,
+    by_trust_domain: HashMap<String, Option<Arc<Issuer>>>,
+}
+
+/// Why an assertion's issuer is not trusted. Carries nothing the caller wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerRefusal {
+    /// No `iss`, or no `sub` where the trust domain is read from it.
+    #[error("the assertion has no {claim}, which names its issuer")]
+    Missing {
+        /// `iss` or `sub`.
+        claim: &'static str,
+    },
+    /// `iss` is no string, or `sub` is no SPIFFE ID with a path.
+    #[error("the assertion's {claim} {rule}")]
+    Malformed {
+        /// `iss` or `sub`.
+        claim: &'static str,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// Nobody configured this `iss`, byte for byte.
+    #[error("no issuer is configured with the assertion's iss")]
+    Unknown,
+    /// Nobody configured this trust domain.
+    #[error("no SPIFFE issuer is configured with the trust domain of the assertion's sub")]
+    TrustDomainUnknown,
+    /// Configured and switched off.
+    #[error("issuer {name} is disabled")]
+    Disabled {
+        /// The operator's name for it.
+        name: IssuerName,
+    },
+    /// A JWT-SVID sent as `jwt-bearer`, or another token sent as `jwt-spiffe`.
+    #[error("the client_assertion_type does not fit the assertion")]
+    Shape,
+}
+
+impl IssuerRefusal {
+    /// The cause in the audit record.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            IssuerRefusal::Missing { .. } => "issuer.missing",
+            IssuerRefusal::Malformed { .. } => "issuer.malformed",
+            IssuerRefusal::Unknown => "issuer.unknown",
+            IssuerRefusal::TrustDomainUnknown => "issuer.trust_domain_unknown",
+            IssuerRefusal::Disabled { .. } => "issuer.disabled",
+            IssuerRefusal::Shape => "issuer.shape",
+        }
+    }
+}
+
+/// A rule of the issuer's kind that a token breaks. Carries nothing the caller wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KindRefusal {
+    /// A claim does not have the form this kind gives it.
+    #[error("a token of kind {kind} must have {rule}")]
+    Claim {
+        /// The issuer's kind.
+        kind: IssuerKind,
+        /// The rule, as the end of a sentence.
+        rule: &'static str,
+    },
+    /// The header is not one that this kind's tokens have.
+    #[error("a token of kind {kind} must have a header with {rule}")]
+    Header {
+        /// The issuer's kind.
+        kind: IssuerKind,
+        /// The rule, as the end of a sentence.
+        rule: &'static str,
+    },
+}
+
+impl KindRefusal {
+    /// The cause in the audit record.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            KindRefusal::Claim { .. } | KindRefusal::Header { .. } => "claims.kind_rule",
+        }
+    }
+}
+
+impl Issuers {
+    /// Fills in the presets. `our_issuer` is the audience of issuers that set none.
+    #[must_use]
+    pub fn new(settings: &[IssuerSettings], our_issuer: &IssuerUrl) -> Issuers {
+        let mut issuers = Issuers::default();
+        for one in settings {
+            let issuer = Arc::new(Issuer::new(one, our_issuer));
+            let index = match issuer.kind() {
+                IssuerKind::Spiffe => &mut issuers.by_trust_domain,
+                _ => &mut issuers.by_url,
+            };
+            for identifier in issuer.identifiers() {
+                index.entry(identifier.clone()).and_modify(|taken| *taken = None).or_insert(Some(issuer.clone()));
+            }
+            issuers.all.push(issuer);
+        }
+        issuers
+    }
+
+    /// The configured issuer that an assertion names.
+    ///
+    /// # Errors
+    /// See [`IssuerRefusal`].
+    pub fn trusted(&self, assertion: &UnverifiedAssertion) -> Result<TrustedIssuer, IssuerRefusal> {
+        let by_url = || self.named_by_url(assertion);
+        let by_subject = || self.named_by_subject(assertion);
+        let found = match assertion.shape() {
+            AssertionShape::JwtBearer => by_url().map_err(|refusal| crossed(refusal, by_subject().is_ok()))?,
+            AssertionShape::JwtSpiffe => by_subject().map_err(|refusal| crossed(refusal, by_url().is_ok()))?,
+            // SPIRE may set an iss of its own (jwt_issuer); it says nothing about the trust domain.
+            AssertionShape::Unsaid => by_url().or_else(|refusal| match (refusal, by_subject()) {
+                (_, Ok(found)) => Ok(found),
+                (IssuerRefusal::Missing { .. }, Err(IssuerRefusal::TrustDomainUnknown)) => {
+                    Err(IssuerRefusal::TrustDomainUnknown)
+                }
+                (refusal, Err(_)) => Err(refusal),
+            })?,
+        };
+        if found.settings.disabled {
+            return Err(IssuerRefusal::Disabled { name: found.name().clone() });
+        }
+        Ok(TrustedIssuer::new(found, assertion))
+    }
+
+    /// The issuer with this name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.all.iter().find(|issuer| issuer.name().as_str() == name)
+    }
+
+    /// The issuer that unsigned claims name, for `explain`: disabled ones too, and nothing is proven.
+    #[must_use]
+    pub fn by_claims(&self, claims: &Map<String, Value>) -> Option<&Arc<Issuer>> {
+        let by_url = claims.get("iss").and_then(Value::as_str).and_then(|url| find(&self.by_url, url));
+        let subject = || claims.get("sub").and_then(Value::as_str).and_then(|text| spiffe::parse_id(text).ok());
+        by_url.or_else(|| find(&self.by_trust_domain, subject()?.trust_domain_name()))
+    }
+
+    /// All of them, in the file's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.all.iter()
+    }
+
+    /// The `iss` is compared byte for byte (RFC 7523 §3, RFC 8725 §3.8): no case, port or slash is normalized.
+    fn named_by_url(&self, assertion: &UnverifiedAssertion) -> Result<&Arc<Issuer>, IssuerRefusal> {
+        match assertion.unverified_issuer() {
+            Some(url) => find(&self.by_url, url).ok_or(IssuerRefusal::Unknown),
+            None if assertion.has_issuer() => Err(IssuerRefusal::Malformed { claim: "iss", rule: "is not a string" }),
+            None => Err(IssuerRefusal::Missing { claim: "iss" }),
+        }
+    }
+
+    fn named_by_subject(&self, assertion: &UnverifiedAssertion) -> Result<&Arc<Issuer>, IssuerRefusal> {
+        let subject = assertion.unverified_subject().ok_or(IssuerRefusal::Missing { claim: "sub" })?;
+        let id = spiffe::parse_id(subject).map_err(|rule| IssuerRefusal::Malformed { claim: "sub", rule })?;
+        find(&self.by_trust_domain, id.trust_domain_name()).ok_or(IssuerRefusal::TrustDomainUnknown)
+    }
+}
+
+fn find<'a>(index: &'a HashMap<String, Option<Arc<Issuer>>>, identifier: &str) -> Option<&'a Arc<Issuer>> {
+    index.get(identifier).and_then(Option::as_ref)
+}
+
+/// The refusal to report when a token was not found the way its type says: had the other way found it, the type is
+/// what is wrong (draft-ietf-oauth-spiffe-client-auth §3.1).
+fn crossed(refusal: IssuerRefusal, found_the_other_way: bool) -> IssuerRefusal {
+    if found_the_other_way { IssuerRefusal::Shape } else { refusal }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

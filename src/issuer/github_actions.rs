@@ -1,0 +1,62 @@
+//! GitHub Actions, github.com and GitHub Enterprise Server.
+
+use std::time::Duration;
+
+use super::preset::{HOUR, KeyLocation, KindPreset, SingleUse, TenantPin};
+use crate::config::IssuerSettings;
+use crate::vocab::{Algorithm, ClaimType, IssuerUrl};
+
+/// The issuer of every repository on github.com; an enterprise's own issuer has a path or another host.
+const PUBLIC: &str = "https://token.actions.githubusercontent.com";
+
+/// Names are given to somebody else after a rename; numbers are not. `sub` is no pin: templates replace it whole.
+static PUBLIC_PIN: TenantPin = TenantPin { alternatives: &[&["repository_id"], &["repository_owner_id"]] };
+
+/// All strings, ids and booleans too; `exp`, `nbf` and `iat` are the only numbers.
+const CLAIMS: [(&str, ClaimType); 28] = [
+    ("actor", ClaimType::String),
+    ("actor_id", ClaimType::String),
+    ("base_ref", ClaimType::String),
+    ("check_run_id", ClaimType::String),
+    ("enterprise", ClaimType::String),
+    ("enterprise_id", ClaimType::String),
+    ("environment", ClaimType::String),
+    ("event_name", ClaimType::String),
+    ("head_ref", ClaimType::String),
+    ("job_workflow_ref", ClaimType::String),
+    ("job_workflow_sha", ClaimType::String),
+    ("ref", ClaimType::String),
+    ("ref_protected", ClaimType::String),
+    ("ref_type", ClaimType::String),
+    // Custom properties of the repository; one with several values has them joined by commas.
+    ("repo_property_*", ClaimType::String),
+    ("repository", ClaimType::String),
+    ("repository_id", ClaimType::String),
+    ("repository_owner", ClaimType::String),
+    ("repository_owner_id", ClaimType::String),
+    ("repository_visibility", ClaimType::String),
+    ("run_attempt", ClaimType::String),
+    ("run_id", ClaimType::String),
+    ("run_number", ClaimType::String),
+    ("runner_environment", ClaimType::String),
+    ("sha", ClaimType::String),
+    ("workflow", ClaimType::String),
+    ("workflow_ref", ClaimType::String),
+    ("workflow_sha", ClaimType::String),
+];
+
+pub(super) fn preset(settings: &IssuerSettings) -> KindPreset {
+    let url = settings.url.clone().or_else(|| IssuerUrl::parse(PUBLIC).ok());
+    let public = url.as_ref().is_some_and(|url| url.as_str() == PUBLIC);
+    KindPreset {
+        keys: url.as_ref().and_then(|url| KeyLocation::discovery(url, None)),
+        identifiers: url.iter().map(IssuerUrl::to_string).collect(),
+        algorithms: &[Algorithm::RS256],
+        claims: &CLAIMS,
+        open: false,
+        single_use: SingleUse::Always,
+        // Samples live 5 minutes with an nbf 10 minutes back; an hour leaves room for other servers.
+        max_lifetime: Duration::from_secs(HOUR),
+        tenant_pin: public.then_some(&PUBLIC_PIN),
+    }
+}
