@@ -1,7 +1,7 @@
 //! Countersign: a workload's own identity token in, a short-lived cluster access token out.
 //!
 //! The modules stand in the order of a token's path; each imports only modules above it (`tests/layering.rs`).
-//! Start reading at `exchange`.
+//! Start reading at [`exchange`].
 
 pub mod vocab;
 pub mod clock;
@@ -16,3 +16,8 @@ pub mod client_auth;
 pub mod issuer;
 pub mod key;
 pub mod claims;
+pub mod policy;
+pub mod workload;
+pub mod mint;
+pub mod audit;
+pub mod exchange;

@@ -1,0 +1,124 @@
+//! Who may become whom: trust policies, decided without I/O.
+//!
+//! In: verified claims. Out: a [`Permit`] for exactly one user, or the reason why not. Not here: whether that user
+//! exists (see `workload`).
+
+mod decide;
+mod document;
+mod evaluate;
+mod explain;
+mod load;
+mod matcher;
+mod pattern;
+mod pin;
+mod template;
+mod test_cases;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Decision, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide};
+pub use explain::{Explanation, PolicyLines, explain};
+pub use load::{PolicySet, test_files};
+pub use test_cases::{CaseResult, TestReport, fixture_names, run_tests};
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::condition::Condition;
+use crate::vocab::{IssuerName, PolicyName, Scopes, UnixTime, UserName};
+use matcher::Line;
+use template::Template;
+
+/// Whether a policy admits, or is only watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It admits.
+    Enforce,
+    /// It is decided and recorded, and admits nobody.
+    Shadow,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Mode::Enforce => "enforce",
+            Mode::Shadow => "shadow",
+        })
+    }
+}
+
+/// One compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    name: PolicyName,
+    issuer: IssuerName,
+    lines: Vec<Line>,
+    condition: Option<Condition>,
+    user: Template,
+    scopes: Scopes,
+    token: TokenTerms,
+    attributes: Vec<(String, Template)>,
+    mode: Mode,
+    expires_at: Option<UnixTime>,
+    file: PathBuf,
+}
+
+/// A policy in a listing.
+#[derive(Debug, Clone, Serialize)]
+pub struct PolicySummary {
+    /// Its name.
+    pub policy: PolicyName,
+    /// Its issuer.
+    pub issuer: IssuerName,
+    /// The user, or the user's template.
+    pub user: String,
+    /// The most its tokens may carry.
+    pub scopes: Scopes,
+    /// Whether it admits.
+    pub mode: Mode,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Where it is written.
+    pub file: PathBuf,
+}
+
+impl Policy {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &PolicyName {
+        &self.name
+    }
+
+    /// Its issuer.
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerName {
+        &self.issuer
+    }
+
+    /// The user, when it is the same for everybody.
+    #[must_use]
+    pub fn fixed_user(&self) -> Option<&UserName> {
+        self.user.fixed_user()
+    }
+
+    /// How it is listed.
+    #[must_use]
+    pub fn summary(&self) -> PolicySummary {
+        PolicySummary {
+            policy: self.name.clone(),
+            issuer: self.issuer.clone(),
+            user: self.user.source().to_owned(),
+            scopes: self.scopes.clone(),
+            mode: self.mode,
+            expires: self.expires_at.map(UnixTime::to_rfc3339),
+            file: self.file.clone(),
+        }
+    }
+
+    fn has_expired(&self, now: UnixTime) -> bool {
+        self.expires_at.is_some_and(|end| now >= end)
+    }
+}

@@ -1,0 +1,343 @@
+//! One policy document: from YAML with positions to a compiled policy, or every fault in it.
+
+use std::time::Duration;
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::matcher::{Line, Matcher, Selector};
+use super::template::Template;
+use super::{Mode, Policy, TokenTerms, pattern, pin};
+use crate::condition::Condition;
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, did_you_mean};
+use crate::issuer::{Issuer, Issuers};
+use crate::vocab::{Audience, ClaimType, PolicyName, Scope, Scopes, UnixTime, UserName};
+use crate::yaml::{self, Entry, Fields, Node, Yaml};
+
+const FIELDS: [&str; 10] =
+    ["policy", "issuer", "match", "condition", "user", "scopes", "token", "attributes", "mode", "expires"];
+const MATCHERS: [&str; 5] = ["glob", "regex", "prefix", "present", "not"];
+/// Claims of the token itself, which no attribute may be mistaken for (RFC 9068 §2.2).
+const RESERVED: [&str; 13] =
+    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "workload", "cnf", "act", "credential"];
+
+/// Reads one document.
+pub(super) fn read(source: &Source, node: &Node, issuers: &Issuers, faults: &mut Diagnostics) -> Option<Policy> {
+    let fields = Fields::open(source, node, "a policy", &FIELDS, faults)?;
+    fields.require("policy", "policy: a-unique-name", faults);
+    fields.require("issuer", "issuer: the name of an issuer in countersign.yaml", faults);
+    fields.require("match", "match: { claim: value }", faults);
+    fields.require("user", "user: the WORKLOAD user, or a template such as gha-{repository_id}", faults);
+    let name = fields.parse("policy", faults, PolicyName::parse);
+    let issuer = issuer(&fields, issuers, faults);
+    let reader = Reader { source, issuer, fields: &fields };
+    let lines = reader.lines(faults);
+    let user = reader.user(faults);
+    let attributes = reader.attributes(faults);
+    let condition = reader.condition(faults);
+    let scopes = fields.parse_list("scopes", faults, Scope::parse).map(Scopes::new).unwrap_or_default();
+    let token = reader.token(faults);
+    let mode = fields.parse("mode", faults, mode).unwrap_or(Mode::Enforce);
+    let expires_at = fields.parse("expires", faults, end_of_day);
+    let issuer = issuer?;
+    if issuer.settings().disabled {
+        let message = format!("issuer `{}` is disabled, so this policy admits nobody", issuer.name());
+        faults.push(Diagnostic::error(source, &node.place, "disabled-issuer", message).as_warning());
+    }
+    // Of a line that could not be read nobody knows whether it pins the tenant.
+    if fields.node("match").is_some_and(|node| matches!(&node.value, Yaml::Mapping(all) if all.len() == lines.len())) {
+        pin::check(&fields, issuer, &lines, faults);
+    }
+    Some(Policy {
+        name: name?,
+        issuer: issuer.name().clone(),
+        lines,
+        condition,
+        user: user?,
+        scopes,
+        token,
+        attributes,
+        mode,
+        expires_at,
+        file: source.path().to_owned(),
+    })
+}
+
+fn issuer<'a>(fields: &Fields<'_>, issuers: &'a Issuers, faults: &mut Diagnostics) -> Option<&'a Issuer> {
+    let name = fields.parse("issuer", faults, |text| Ok::<_, String>(text.to_owned()))?;
+    if let Some(issuer) = issuers.by_name(&name) {
+        return Some(issuer);
+    }
+    let known: Vec<&str> = issuers.iter().map(|issuer| issuer.name().as_str()).collect();
+    let place = &fields.node("issuer")?.place;
+    let fault = fields.fault(place, "issuer", format!("no issuer `{name}` is configured"));
+    faults.push(match did_you_mean(&name, known.iter().copied()) {
+        Some(near) => fault.fix(format!("did you mean `{near}`?")),
+        None if known.is_empty() => fault.fix(format!("add `{name}` to `issuers` in the configuration")),
+        None => fault.fix(format!("configured issuers: {}", known.join(", "))),
+    });
+    None
+}
+
+fn mode(text: &str) -> Result<Mode, &'static str> {
+    match text {
+        "enforce" => Ok(Mode::Enforce),
+        "shadow" => Ok(Mode::Shadow),
+        _ => Err("must be `enforce` or `shadow`"),
+    }
+}
+
+/// The end of the day, in UTC.
+fn end_of_day(text: &str) -> Result<UnixTime, &'static str> {
+    const RULE: &str = "must be a date such as 2027-06-30";
+    let date: jiff::civil::Date = text.parse().map_err(|_| RULE)?;
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| RULE)?;
+    Ok(UnixTime(midnight.timestamp().as_second()).plus(Duration::from_secs(86_400)))
+}
+
+/// What reading the parts of one document needs.
+struct Reader<'a> {
+    source: &'a Source,
+    issuer: Option<&'a Issuer>,
+    fields: &'a Fields<'a>,
+}
+
+impl Reader<'_> {
+    fn fault(&self, place: &Place, id: &'static str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(self.source, place, id, message)
+    }
+
+    fn lines(&self, faults: &mut Diagnostics) -> Vec<Line> {
+        let Some(node) = self.fields.node("match") else { return Vec::new() };
+        let Yaml::Mapping(entries) = &node.value else {
+            let message = format!("`match` must be a mapping of claims, found {}", node.value.type_name());
+            faults.push(self.fault(&node.place, "type", message));
+            return Vec::new();
+        };
+        if entries.is_empty() {
+            let fault = self.fault(&node.place, "matches-everything", "`match` is empty: it admits every token");
+            faults.push(fault.fix("name the claims that tell this workload from all others"));
+        }
+        entries.iter().filter_map(|entry| self.line(entry, faults)).collect()
+    }
+
+    fn line(&self, entry: &Entry, faults: &mut Diagnostics) -> Option<Line> {
+        let selector = Selector::parse(&entry.key);
+        let claim_type = self.claim_type(&selector, &entry.key_place, faults)?;
+        let matcher = self.matcher(&entry.value, claim_type, faults)?;
+        Some(Line { selector, matcher })
+    }
+
+    /// The type of the selected claim; `Any` inside nested claims and where nothing is declared.
+    fn claim_type(&self, selector: &Selector, place: &Place, faults: &mut Diagnostics) -> Option<ClaimType> {
+        let Some(schema) = self.issuer.map(Issuer::schema) else { return Some(ClaimType::Any) };
+        let claim = selector.claim();
+        match schema.type_of(claim) {
+            Some(found) if !selector.is_nested() => return Some(found),
+            Some(ClaimType::String | ClaimType::Number | ClaimType::Boolean) => {
+                let message = format!("`{}` looks inside `{claim}`, which has no members", selector.source());
+                faults.push(self.fault(place, "claim-type", message).fix(format!("write `{claim}`")));
+                return None;
+            }
+            Some(_) => return Some(ClaimType::Any),
+            None if schema.open => return Some(ClaimType::Any),
+            None => {}
+        }
+        let issuer = self.issuer.map(|issuer| issuer.name().to_string()).unwrap_or_default();
+        let message = format!("tokens of `{issuer}` have no claim `{claim}`");
+        let fix = match did_you_mean(claim, schema.claims.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("declare it in countersign.yaml: issuers.{issuer}.claims: {{ \"{claim}\": string }}"),
+        };
+        faults.push(self.fault(place, "claim-name", message).fix(fix));
+        None
+    }
+
+    fn matcher(&self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Matcher> {
+        match &node.value {
+            Yaml::Sequence(items) => {
+                if items.is_empty() {
+                    let fault = self.fault(&node.place, "contradiction", "an empty list admits nothing");
+                    faults.push(fault.fix("name the values that are admitted"));
+                }
+                Some(Matcher::OneOf(items.iter().filter_map(|item| self.value(item, claim, faults)).collect()))
+            }
+            Yaml::Mapping(entries) => match entries.as_slice() {
+                [entry] => self.operator(entry, claim, faults),
+                _ => {
+                    let message = format!("a matcher is one of {}", MATCHERS.join(", "));
+                    faults.push(
+                        self.fault(&node.place, "matcher", message).fix("keep one; two conditions go into `condition`"),
+                    );
+                    None
+                }
+            },
+            _ => self.value(node, claim, faults).map(Matcher::Exact),
+        }
+    }
+
+    fn operator(&self, entry: &Entry, claim: ClaimType, faults: &mut Diagnostics) -> Option<Matcher> {
+        match entry.key.as_str() {
+            "not" => self.matcher(&entry.value, claim, faults).map(|inner| Matcher::Not(Box::new(inner))),
+            "present" => match entry.value.value {
+                Yaml::Bool(wanted) => Some(Matcher::Present(wanted)),
+                _ => {
+                    let fault = self.fault(&entry.value.place, "type", "`present` must be true or false");
+                    faults.push(fault.fix("write true or false, without quotes"));
+                    None
+                }
+            },
+            "glob" => self.pattern(entry, claim, faults, pattern::glob),
+            "regex" => self.pattern(entry, claim, faults, pattern::regular),
+            "prefix" => {
+                let text = self.text(entry, claim, faults)?;
+                if text.is_empty() {
+                    faults.push(self.everything(&entry.value.place));
+                }
+                Some(Matcher::Prefix(text))
+            }
+            other => {
+                let fault = self.fault(&entry.key_place, "matcher", format!("there is no matcher `{other}`"));
+                faults.push(match did_you_mean(other, MATCHERS) {
+                    Some(near) => fault.fix(format!("did you mean `{near}`?")),
+                    None => fault.fix(format!("matchers: a value, a list, {}", MATCHERS.join(", "))),
+                });
+                None
+            }
+        }
+    }
+
+    fn pattern(
+        &self,
+        entry: &Entry,
+        claim: ClaimType,
+        faults: &mut Diagnostics,
+        compile: fn(&str) -> Result<Regex, String>,
+    ) -> Option<Matcher> {
+        let source = self.text(entry, claim, faults)?;
+        match compile(&source) {
+            Ok(pattern) => {
+                if pattern::matches_everything(&pattern) {
+                    faults.push(self.everything(&entry.value.place));
+                }
+                Some(Matcher::Pattern { pattern, source: format!("{} {source:?}", entry.key) })
+            }
+            Err(error) => {
+                let fault = self.fault(
+                    &entry.value.place,
+                    "pattern",
+                    format!("the {}: {}", entry.key, error.trim_start_matches("error: ")),
+                );
+                faults.push(fault.fix("correct the pattern; `\\` before a character takes its special meaning away"));
+                None
+            }
+        }
+    }
+
+    fn everything(&self, place: &Place) -> Diagnostic {
+        self.fault(place, "matches-everything", "this matches every value, so it says nothing about the caller")
+            .fix("write the part that tells this workload from others, or `present: true`")
+    }
+
+    /// A pattern's text; patterns are for strings.
+    fn text(&self, entry: &Entry, claim: ClaimType, faults: &mut Diagnostics) -> Option<String> {
+        if matches!(claim, ClaimType::Number | ClaimType::Boolean | ClaimType::Object) {
+            let message = format!("`{}` is for strings; the claim is a {claim}", entry.key);
+            faults.push(self.fault(&entry.key_place, "claim-type", message));
+            return None;
+        }
+        self.fields.parse_node(&entry.key, &entry.value, faults, |text| Ok::<_, String>(text.to_owned()))
+    }
+
+    /// A value to compare with, of the claim's type.
+    fn value(&self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Value> {
+        let (value, fits) = match &node.value {
+            Yaml::String(text) => (Value::String(text.clone()), is_textual(claim)),
+            Yaml::Int(number) => (Value::from(*number), matches!(claim, ClaimType::Number | ClaimType::Any)),
+            Yaml::Float(number) => (Value::from(*number), matches!(claim, ClaimType::Number | ClaimType::Any)),
+            Yaml::Bool(value) => (Value::Bool(*value), matches!(claim, ClaimType::Boolean | ClaimType::Any)),
+            Yaml::Null | Yaml::Sequence(_) | Yaml::Mapping(_) => {
+                let message = format!("expected one value, found {}", node.value.type_name());
+                faults.push(self.fault(&node.place, "claim-type", message));
+                return None;
+            }
+        };
+        if fits {
+            return Some(value);
+        }
+        let message = format!("the claim is a {claim}, this is {}", node.value.type_name());
+        let fault = self.fault(&node.place, "claim-type", message);
+        faults.push(match (&node.value, is_textual(claim)) {
+            (Yaml::Int(_) | Yaml::Bool(_) | Yaml::Float(_), true) => fault.fix(format!("quote it: \"{value}\"")),
+            _ => fault.fix(format!("write a {claim}")),
+        });
+        None
+    }
+
+    fn template(&self, name: &str, node: &Node, faults: &mut Diagnostics) -> Option<Template> {
+        let template = self.fields.parse_node(name, node, faults, Template::parse)?;
+        for selector in template.selectors() {
+            self.claim_type(selector, &node.place, faults);
+        }
+        Some(template)
+    }
+
+    /// A claim that the issuer's tokens never have would be an evaluation error in every decision.
+    fn condition(&self, faults: &mut Diagnostics) -> Option<Condition> {
+        let condition = self.fields.parse("condition", faults, |text| Condition::compile(text, &["claims"]))?;
+        let place = &self.fields.node("condition")?.place;
+        for claim in condition.members_read("claims") {
+            self.claim_type(&Selector::Claim(claim.to_owned()), place, faults);
+        }
+        Some(condition)
+    }
+
+    fn user(&self, faults: &mut Diagnostics) -> Option<Template> {
+        let node = self.fields.node("user")?;
+        let template = self.template("user", node, faults)?;
+        if template.selectors().next().is_none() && template.fixed_user().is_none() {
+            let rule = UserName::parse(template.source()).err().map(|fault| fault.to_string()).unwrap_or_default();
+            faults.push(self.fault(&node.place, "value", rule));
+        }
+        Some(template)
+    }
+
+    fn attributes(&self, faults: &mut Diagnostics) -> Vec<(String, Template)> {
+        let Some(node) = self.fields.node("attributes") else { return Vec::new() };
+        let Yaml::Mapping(entries) = &node.value else {
+            faults.push(self.fault(&node.place, "type", "`attributes` must be a mapping of names to templates"));
+            return Vec::new();
+        };
+        let mut attributes = Vec::new();
+        for entry in entries {
+            if RESERVED.contains(&entry.key.as_str()) {
+                let message = format!("`{}` is a claim of the token itself", entry.key);
+                faults.push(self.fault(&entry.key_place, "reserved-name", message).fix("choose another name"));
+            }
+            let template = self.template(&entry.key, &entry.value, faults);
+            attributes.extend(template.map(|template| (entry.key.clone(), template)));
+        }
+        attributes
+    }
+
+    fn token(&self, faults: &mut Diagnostics) -> TokenTerms {
+        const KNOWN: [&str; 3] = ["lifetime", "audiences", "within_assertion"];
+        let Some(node) = self.fields.node("token") else { return TokenTerms::default() };
+        let Some(fields) = Fields::open(self.source, node, "`token`", &KNOWN, faults) else {
+            return TokenTerms::default();
+        };
+        let lifetime = |text: &str| match yaml::duration(text) {
+            Ok(duration) if duration.is_zero() => Err("must be longer than nothing"),
+            other => other,
+        };
+        TokenTerms {
+            lifetime: fields.parse("lifetime", faults, lifetime),
+            audiences: fields.parse_list("audiences", faults, Audience::parse),
+            within_assertion: fields.boolean("within_assertion", faults).unwrap_or(false),
+        }
+    }
+}
+
+fn is_textual(claim: ClaimType) -> bool {
+    matches!(claim, ClaimType::String | ClaimType::StringList | ClaimType::StringOrList | ClaimType::Any)
+}

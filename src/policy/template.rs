@@ -1,0 +1,134 @@
+//! Texts with claims in them: `gha-{repository_id}`, `{/kubernetes.io/namespace}`.
+
+use serde_json::{Map, Value};
+
+use super::matcher::Selector;
+use crate::vocab::UserName;
+
+/// A parsed template.
+#[derive(Debug, Clone)]
+pub(super) struct Template {
+    source: String,
+    parts: Vec<Part>,
+    fixed_user: Option<UserName>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Text(String),
+    Claim(Selector),
+}
+
+impl Template {
+    /// Reads a template; `{{` and `}}` stand for braces.
+    pub(super) fn parse(source: &str) -> Result<Template, &'static str> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut characters = source.chars().peekable();
+        while let Some(character) = characters.next() {
+            match character {
+                '{' | '}' if characters.peek() == Some(&character) => {
+                    characters.next();
+                    text.push(character);
+                }
+                '{' => {
+                    let name: String = characters.by_ref().take_while(|inner| *inner != '}').collect();
+                    if name.is_empty() {
+                        return Err("has an empty `{}`; name a claim");
+                    }
+                    if !text.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut text)));
+                    }
+                    parts.push(Part::Claim(Selector::parse(&name)));
+                }
+                '}' => return Err("has a `}` without its `{`; write `}}` for a brace"),
+                other => text.push(other),
+            }
+        }
+        if source.matches('{').count() > 0 && unclosed(source) {
+            return Err("has a `{` without its `}`; write `{{` for a brace");
+        }
+        if !text.is_empty() {
+            parts.push(Part::Text(text));
+        }
+        let fixed = match parts.as_slice() {
+            [Part::Text(only)] => UserName::parse(only).ok(),
+            _ => None,
+        };
+        Ok(Template { source: source.to_owned(), parts, fixed_user: fixed })
+    }
+
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The user it names, when it names the same one for everybody.
+    pub(super) fn fixed_user(&self) -> Option<&UserName> {
+        self.fixed_user.as_ref()
+    }
+
+    /// The claims it reads.
+    pub(super) fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Claim(selector) => Some(selector),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The text for these claims; `None` when one is absent or is no string, number or boolean.
+    pub(super) fn render(&self, claims: &Map<String, Value>) -> Option<String> {
+        self.parts.iter().try_fold(String::new(), |mut rendered, part| {
+            match part {
+                Part::Text(text) => rendered.push_str(text),
+                Part::Claim(selector) => match selector.select(claims)? {
+                    Value::String(text) if !text.is_empty() => rendered.push_str(text),
+                    Value::Number(number) => rendered.push_str(&number.to_string()),
+                    Value::Bool(value) => rendered.push_str(if *value { "true" } else { "false" }),
+                    _ => return None,
+                },
+            }
+            Some(rendered)
+        })
+    }
+
+    /// The user for these claims; `None` when they make no user name.
+    pub(super) fn user(&self, claims: &Map<String, Value>) -> Option<UserName> {
+        match &self.fixed_user {
+            Some(user) => Some(user.clone()),
+            None => UserName::parse(&self.render(claims)?).ok(),
+        }
+    }
+}
+
+fn unclosed(source: &str) -> bool {
+    let plain = source.replace("{{", "").replace("}}", "");
+    plain.matches('{').count() != plain.matches('}').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_take_their_places_and_nothing_else_does() {
+        let claims = json!({ "id": "7", "n": 5, "a": { "b": "x" }, "list": ["x"], "empty": "" });
+        let claims = claims.as_object().unwrap();
+        let render = |source: &str| Template::parse(source).unwrap().render(claims);
+        assert_eq!(render("gha-{id}-{n}-{/a/b}").as_deref(), Some("gha-7-5-x"));
+        assert_eq!(render("{{id}}").as_deref(), Some("{id}"));
+        for absent in ["{gone}", "{list}", "{empty}", "{/a}"] {
+            assert_eq!(render(absent), None, "{absent}");
+        }
+    }
+
+    #[test]
+    fn a_claim_cannot_put_a_user_name_out_of_its_grammar() {
+        let template = Template::parse("gha-{name}").unwrap();
+        let user = |value: &str| template.user(json!({ "name": value }).as_object().unwrap());
+        assert!(user("ok").is_some());
+        assert!(user("a b").is_none() && user("a\r\nX-Admin: 1").is_none());
+        assert!(Template::parse("{a").is_err() && Template::parse("a}").is_err() && Template::parse("{}").is_err());
+    }
+}
