@@ -1,0 +1,157 @@
+//! The admin API of a running broker: its own routes beside those of the store's records.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, middleware};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{AccessTokenRequest, AdminState, Body, Listening, Problem, TokenFault, router};
+use crate::broker::Broker;
+use crate::exchange::Verdict;
+use crate::key::KeyFailure;
+use crate::mint::TokenClaims;
+use crate::vocab::{Audience, IssuerName};
+
+/// Serves the admin API on the configured socket, and on the TCP listener if there is one.
+///
+/// # Errors
+/// An address or a socket that cannot be had, or an unusable token file.
+pub async fn listen(broker: &Arc<Broker>) -> std::io::Result<Listening> {
+    install_metrics();
+    Listening::start(&broker.config.admin, routes(broker), probes(broker)).await
+}
+
+/// What orchestrators ask, who have no token to show: nothing but whether the broker is well.
+fn probes(broker: &Arc<Broker>) -> Router {
+    Router::new()
+        .route("/healthz", get(crate::http::live))
+        .route("/readyz", get(crate::http::ready))
+        .with_state(Arc::clone(broker))
+        .layer(middleware::map_response(no_store))
+}
+
+/// All routes of the admin API.
+pub fn routes(broker: &Arc<Broker>) -> Router {
+    let own = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/admin/v1/explain", post(explain))
+        .route("/admin/v1/issuers", get(issuers))
+        .route("/admin/v1/issuers/{name}/refresh", post(refresh))
+        .route("/admin/v1/policies", get(policies))
+        .route("/admin/v1/keys", get(keys))
+        .route("/admin/v1/reload", post(reload))
+        .with_state(Arc::clone(broker));
+    router(state(broker)).merge(own).layer(middleware::map_response(no_store))
+}
+
+async fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}
+
+fn state(broker: &Arc<Broker>) -> AdminState {
+    let exchange = &broker.exchange;
+    let signing = Arc::clone(broker);
+    let tokens = Arc::new(move |asked: &AccessTokenRequest| long_lived(&signing, asked));
+    AdminState::new(Arc::clone(&exchange.store), exchange.clock.clone(), Arc::clone(&exchange.secrets), tokens)
+}
+
+/// A long-lived access token has the shape of every other, and names its credential.
+fn long_lived(broker: &Broker, asked: &AccessTokenRequest) -> Result<SecretString, TokenFault> {
+    let failed = |error: &dyn std::fmt::Display| TokenFault(error.to_string());
+    let audience = Audience::parse(broker.config.issuer.as_str()).map_err(|error| failed(&error))?;
+    let claims = TokenClaims {
+        iss: broker.config.issuer.clone(),
+        sub: asked.user.clone(),
+        client_id: asked.client_id.clone(),
+        aud: vec![audience],
+        iat: asked.issued_at,
+        nbf: asked.issued_at,
+        exp: asked.expires_at,
+        jti: asked.token_id.clone(),
+        scope: asked.scopes.clone(),
+        workload: None,
+        credential: Some(asked.credential.clone()),
+    };
+    broker.exchange.signer.sign(&claims).map(SecretString::from).map_err(|error| failed(&error))
+}
+
+/// One recorder for the process, however many brokers a test starts in it.
+static METRICS: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+
+/// Starts counting; what was counted before is lost.
+fn install_metrics() {
+    METRICS.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        // Another recorder in the process keeps what it has; then this one stays empty.
+        let _ = metrics::set_global_recorder(recorder);
+        handle
+    });
+}
+
+async fn metrics() -> Response {
+    let text = METRICS.get().map(PrometheusHandle::render).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Explain {
+    token: Option<String>,
+    claims: Option<serde_json::Map<String, Value>>,
+}
+
+/// What would become of a token or of claims, and why. Nothing is minted and nothing is used up.
+async fn explain(State(broker): State<Arc<Broker>>, Body(asked): Body<Explain>) -> Result<Json<Verdict>, Problem> {
+    match (asked.token, asked.claims) {
+        (Some(token), None) => Ok(Json(broker.exchange.explain_token(token.trim()).await)),
+        (None, Some(claims)) => Ok(Json(broker.exchange.explain_claims(&claims))),
+        _ => Err(Problem::invalid("send either `token` or `claims`")),
+    }
+}
+
+async fn issuers(State(broker): State<Arc<Broker>>) -> Response {
+    Json(broker.exchange.rules.load().keys.statuses()).into_response()
+}
+
+async fn refresh(State(broker): State<Arc<Broker>>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let name = IssuerName::parse(&name)?;
+    let rules = broker.exchange.rules.load_full();
+    if rules.issuers.by_name(name.as_str()).is_none() {
+        return Err(Problem::missing(format!("there is no issuer {name}; `countersign issuer list` shows them")));
+    }
+    match rules.keys.refresh(&name).await {
+        Ok(status) => Ok(Json(status).into_response()),
+        Err(failure @ KeyFailure::Unavailable { .. }) => Err(Problem::unavailable(failure.to_string())),
+        Err(KeyFailure::Refusal(_)) => Err(Problem::missing(format!("there is no issuer {name}"))),
+    }
+}
+
+async fn policies(State(broker): State<Arc<Broker>>) -> Response {
+    let rules = broker.exchange.rules.load();
+    let listed: Vec<Value> = rules.policies.iter().map(|policy| json!(policy.summary())).collect();
+    Json(json!({ "digest": rules.policies.digest(), "policies": listed })).into_response()
+}
+
+async fn keys(State(broker): State<Arc<Broker>>) -> Response {
+    let signer = &broker.exchange.signer;
+    Json(json!({ "active": signer.key_id(), "keys": signer.jwks()["keys"] })).into_response()
+}
+
+async fn reload(State(broker): State<Arc<Broker>>) -> Result<Response, Problem> {
+    let reloaded = tokio::task::spawn_blocking(move || broker.reload().map_err(|faults| faults.to_string())).await;
+    match reloaded {
+        Ok(Ok(())) => Ok(Json(json!({ "reloaded": true })).into_response()),
+        Ok(Err(faults)) => Err(Problem::invalid(faults)),
+        Err(error) => Err(Problem::unavailable(error.to_string())),
+    }
+}

@@ -1,0 +1,38 @@
+//! What a start, a reload and `check` read alike: issuers, pinned keys, policies, services.
+
+use crate::config::Config;
+use crate::diagnostic::Diagnostics;
+use crate::gateway::Services;
+use crate::issuer::Issuers;
+use crate::key::Keys;
+use crate::policy::PolicySet;
+
+/// Everything that operators keep in files beside the configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Who is trusted.
+    pub issuers: Issuers,
+    /// Who may become whom.
+    pub policies: PolicySet,
+    /// The protected services.
+    pub services: Services,
+    /// What was found that does not keep the set from loading.
+    pub warnings: Diagnostics,
+}
+
+/// Reads all of it.
+///
+/// # Errors
+/// Every fault of every file; nothing is half loaded.
+pub fn load(config: &Config) -> Result<Loaded, Diagnostics> {
+    let mut faults = Diagnostics::new();
+    let issuers = Issuers::new(&config.issuers, &config.issuer);
+    Keys::check_files(&issuers, &mut faults);
+    let policies = PolicySet::load(&config.policies, &issuers, &mut faults);
+    let services = Services::load(&config.services, &mut faults);
+    services.keep_clear_of(&config.issuer, &mut faults);
+    if faults.has_errors() {
+        return Err(faults);
+    }
+    Ok(Loaded { issuers, policies, services, warnings: faults })
+}

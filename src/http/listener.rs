@@ -1,0 +1,139 @@
+//! The public socket: TLS or loopback HTTP, deadlines, the guard of framing, reload of certificates, graceful end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+
+use super::framing::GuardedAcceptor;
+use crate::broker::Broker;
+use crate::config::TlsFiles;
+
+/// Headers must arrive within this (slow-loris).
+const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// How long running requests may finish after a stop was asked for.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How often the certificate files are looked at.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+
+/// Why the listener cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeFailure {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {error}; choose another `listen` or stop what uses it")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("cannot use the certificate {cert} with its key: {error}")]
+    Certificate {
+        /// The certificate file.
+        cert: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Serving failed.
+    #[error("serving failed: {0}")]
+    Serve(std::io::Error),
+}
+
+/// A bound listener that serves until it is stopped.
+#[derive(Debug)]
+pub struct Listening {
+    /// The address that was bound (useful with port 0).
+    pub address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Listening {
+    /// Accepts nothing more, lets running requests finish, and gives back the socket.
+    ///
+    /// # Errors
+    /// When serving had failed.
+    pub async fn stop(self) -> Result<(), ServeFailure> {
+        self.handle.graceful_shutdown(Some(DRAIN_DEADLINE));
+        self.ended().await
+    }
+
+    /// Waits until serving ends by itself, which it does only by failing.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn ended(self) -> Result<(), ServeFailure> {
+        match self.task.await {
+            Ok(served) => served.map_err(ServeFailure::Serve),
+            Err(error) => Err(ServeFailure::Serve(std::io::Error::other(error))),
+        }
+    }
+}
+
+/// Binds the configured address and serves the public routes on it.
+///
+/// # Errors
+/// See [`ServeFailure`].
+pub async fn listen(broker: &Arc<Broker>) -> Result<Listening, ServeFailure> {
+    let address = broker.config.listen;
+    let failed = |error| ServeFailure::Bind { address, error };
+    let socket = TcpListener::bind(address).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    let router = super::router(Arc::clone(broker));
+    let handle = Handle::new();
+    let task = match &broker.config.tls {
+        None => {
+            let mut server = axum_server::from_tcp(socket).map_err(failed)?.handle(handle.clone());
+            limit(server.http_builder());
+            let server = server.first_request_timeout(HEADER_DEADLINE).map(GuardedAcceptor::new);
+            tokio::spawn(server.serve(make_service(router)))
+        }
+        Some(files) => {
+            let config = certificate(files).await?;
+            tokio::spawn(follow_certificate(config.clone(), files.clone()));
+            let server = axum_server::from_tcp_rustls(socket, config).map_err(failed)?.handle(handle.clone());
+            let mut server = server.first_request_timeout(HEADER_DEADLINE).map(GuardedAcceptor::new);
+            limit(server.http_builder());
+            tokio::spawn(server.serve(make_service(router)))
+        }
+    };
+    Ok(Listening { address, handle, task })
+}
+
+fn make_service(router: Router) -> axum::extract::connect_info::IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    router.into_make_service_with_connect_info::<SocketAddr>()
+}
+
+fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
+    builder.http1().header_read_timeout(HEADER_DEADLINE).max_headers(100).max_buf_size(64 * 1024);
+    // Bounds what one HTTP/2 connection can ask for (rapid reset, CONTINUATION flood).
+    builder.http2().max_concurrent_streams(128).max_header_list_size(32 * 1024).max_pending_accept_reset_streams(20);
+}
+
+async fn certificate(files: &TlsFiles) -> Result<RustlsConfig, ServeFailure> {
+    RustlsConfig::from_pem_file(&files.cert, &files.key)
+        .await
+        .map_err(|error| ServeFailure::Certificate { cert: files.cert.display().to_string(), error })
+}
+
+/// Loads the certificate again when its file changed; a bad new file keeps the old certificate and says so.
+async fn follow_certificate(config: RustlsConfig, files: TlsFiles) {
+    let read = || (std::fs::read(&files.cert).ok(), std::fs::read(&files.key).ok());
+    let mut seen = read();
+    loop {
+        tokio::time::sleep(CERTIFICATE_POLL).await;
+        let current = read();
+        if current == seen {
+            continue;
+        }
+        match config.reload_from_pem_file(&files.cert, &files.key).await {
+            Ok(()) => tracing::info!("the certificate was loaded again"),
+            Err(error) => tracing::error!("the new certificate cannot be used, the old one stays: {error}"),
+        }
+        seen = current;
+    }
+}
