@@ -27,3 +27,4 @@ pub mod platform;
 pub mod broker;
 pub mod http;
 pub mod admin;
+pub mod cli;

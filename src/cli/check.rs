@@ -1,0 +1,120 @@
+//! `countersign check`: everything that can be known of a configuration without starting.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::broker::{self, Loaded};
+use crate::clock::Clock;
+use crate::config::{self, Config, SigningAlgorithm};
+use crate::diagnostic::{Diagnostics, Severity};
+use crate::issuer::Issuers;
+use crate::key::Keys;
+use crate::yaml::duration_text;
+
+use super::{Failed, Global, output};
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Fetch every issuer's keys as well, and report each
+    #[arg(long)]
+    online: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Every fault found.
+pub async fn run(global: &Global, arguments: Arguments) -> Result<(), Failed> {
+    let checked = offline(&global.config, &super::environment()).map_err(|faults| Failed(report(&faults)))?;
+    output::print(&checked.summary())?;
+    if !checked.loaded.warnings.is_empty() {
+        output::print(&format!("\n{}\n", checked.loaded.warnings))?;
+    }
+    if arguments.online { online(&checked.loaded.issuers).await } else { Ok(()) }
+}
+
+/// Fetches the keys of every issuer, one line each.
+async fn online(issuers: &Issuers) -> Result<(), Failed> {
+    let keys = Keys::start(issuers, None, &Clock::system());
+    let mut failed = 0;
+    for issuer in issuers.iter().filter(|issuer| !issuer.settings().disabled) {
+        let fetched = match keys.refresh(issuer.name()).await {
+            Ok(status) => format!("{} keys", status.keys.len()),
+            Err(failure) => {
+                failed += 1;
+                format!("FAILED: {failure}")
+            }
+        };
+        output::print(&format!("  keys     {}: {}\n", issuer.name(), output::harmless(&fetched)))?;
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failed(format!("the keys of {failed} issuer(s) cannot be had; their assertions get 503"))),
+    }
+}
+
+/// What was checked, for the summary.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration.
+    pub config: Config,
+    /// Everything beside it.
+    pub loaded: Loaded,
+}
+
+/// Checks the files that a configuration consists of; nothing is started, nothing is written, no network is used.
+///
+/// # Errors
+/// Every fault of every file.
+pub fn offline(path: &Path, environment: &[(String, String)]) -> Result<Checked, Diagnostics> {
+    let config = config::load(path, environment)?;
+    let loaded = broker::load(&config)?;
+    Ok(Checked { config, loaded })
+}
+
+/// The faults, each with its fix, and how many they are.
+#[must_use]
+pub fn report(faults: &Diagnostics) -> String {
+    let errors = faults.iter().filter(|fault| fault.severity() == Severity::Error).count();
+    let plural = if errors == 1 { "" } else { "s" };
+    format!("{faults}\n\n{errors} error{plural}")
+}
+
+impl Checked {
+    /// What the configuration says, in a few lines.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let Config { file, issuer, listen, tls, admin, data, token, issuers, .. } = &self.config;
+        let transport = if tls.is_some() { "TLS" } else { "plain HTTP" };
+        let algorithm = match token.signing_algorithm {
+            SigningAlgorithm::ES256 => "ES256",
+            SigningAlgorithm::EdDSA => "EdDSA",
+            SigningAlgorithm::RS256 => "RS256",
+        };
+        let (usual, longest) = (duration_text(token.lifetime), duration_text(token.max_lifetime));
+        let mut text = format!("{}: valid\n", file.display());
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "  {name:<8} {}", output::harmless(&value));
+        };
+        line("issuer", issuer.to_string());
+        line("listen", format!("{listen} ({transport})"));
+        line(
+            "admin",
+            match &admin.listener {
+                Some(listener) => format!("{}, {}", admin.socket.display(), listener.listen),
+                None => admin.socket.display().to_string(),
+            },
+        );
+        line("data", data.display().to_string());
+        line("tokens", format!("{usual}, at most {longest}, signed with {algorithm}"));
+        line("issuers", issuers.len().to_string());
+        for issuer in issuers {
+            let disabled = if issuer.disabled { ", disabled" } else { "" };
+            line("", format!("{} ({}{disabled})", issuer.name, issuer.kind));
+        }
+        line("policies", self.loaded.policies.len().to_string());
+        line("services", self.loaded.services.len().to_string());
+        text
+    }
+}

@@ -1,0 +1,115 @@
+//! `countersign serve`: runs the broker until SIGTERM or Ctrl-C; SIGHUP reloads.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Failed, Global};
+use crate::admin;
+use crate::broker::{Broker, Origin};
+use crate::clock::Clock;
+use crate::http;
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// A faulty file, a busy address or a failing store, with the next step.
+pub async fn run(global: &Global, _arguments: Arguments) -> Result<(), Failed> {
+    let origin = Origin { file: global.config.clone(), environment: super::environment() };
+    // Before anything else: a SIGHUP during the start must not kill the server.
+    let signals = Signals::listen().map_err(|error| Failed(format!("cannot listen for signals: {error}")))?;
+    let running = Running::start(origin).await?;
+    running.until_stopped(signals).await
+}
+
+/// The signals that a server acts on.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+/// A broker with its listeners.
+pub struct Running {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// The public listener.
+    pub public: http::Listening,
+    admin: admin::Listening,
+    pruner: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// Opens the broker and its listeners.
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    pub async fn start(origin: Origin) -> Result<Running, Failed> {
+        let failed = |error: &dyn std::fmt::Display| Failed(error.to_string());
+        let broker = Broker::open(origin, Clock::system()).await.map_err(|error| failed(&error))?;
+        let admin = admin::listen(&broker).await.map_err(|error| failed(&error))?;
+        let public = http::listen(&broker).await.map_err(|error| failed(&error))?;
+        tracing::info!(
+            listen = %public.address, issuer = %broker.config.issuer, admin.socket = %broker.config.admin.socket.display(),
+            "countersign {} serves {}", env!("CARGO_PKG_VERSION"), broker.config.issuer
+        );
+        let pruner = tokio::spawn(prune(Arc::clone(&broker)));
+        Ok(Running { broker, public, admin, pruner })
+    }
+
+    async fn until_stopped(self, mut signals: Signals) -> Result<(), Failed> {
+        loop {
+            tokio::select! {
+                _ = signals.hangup.recv() => reload(&self.broker).await,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping: running requests may finish");
+        self.stop().await
+    }
+
+    /// Lets running requests finish, then closes the listeners and the store.
+    ///
+    /// # Errors
+    /// When serving had failed.
+    pub async fn stop(self) -> Result<(), Failed> {
+        self.pruner.abort();
+        let stopped = self.public.stop().await;
+        self.admin.stop().await;
+        stopped.map_err(|error| Failed(error.to_string()))
+    }
+}
+
+async fn reload(broker: &Arc<Broker>) {
+    let broker = Arc::clone(broker);
+    let reloaded = tokio::task::spawn_blocking(move || broker.reload()).await;
+    if let Ok(Err(faults)) = reloaded {
+        tracing::error!("reload refused, the old configuration stays in force:\n{faults}");
+    }
+}
+
+/// Removes replay ids and sessions that have ended, now and then.
+async fn prune(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_secs(60));
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = broker.exchange.store.prune(broker.exchange.clock.now()).await {
+            tracing::warn!("pruning failed, it will be tried again: {fault}");
+        }
+    }
+}
