@@ -1,0 +1,155 @@
+//! The first command anyone runs keeps its promises: it works, it hands out assertions, it leaves nothing behind.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+/// The program, with its own temporary directory and none of ours.
+fn countersign(temporary: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command.arg("quickstart").env("TMPDIR", temporary).env_remove("XDG_RUNTIME_DIR").env_remove("COUNTERSIGN_CONFIG");
+    command
+}
+
+#[test]
+fn once_shows_every_step_passing_exits_0_and_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = countersign(temporary.path()).args(["--once", "--listen", "127.0.0.1:0"]).output().unwrap();
+    let report = readable(&output);
+    assert!(output.status.success(), "{report}");
+    assert!(!report.lines().any(|line| line.starts_with("  ✗ ")), "{report}");
+    assert!(report.contains("│   ✗ ref: expected \"refs/heads/main\", found \"refs/heads/dev\""), "{report}");
+    assert!(!report.contains('\u{1b}'), "no colour when piped: {report}");
+    for step in ["github", "azure", "kubernetes", "spiffe", "client secret"] {
+        let passed = report.lines().filter(|line| line.trim_start().starts_with(&format!("✓ {step} "))).count();
+        assert!(passed >= 2, "{step}: exchanged and called\n{report}");
+    }
+    for promise in ["X-Countersign-Auth", "→ 401", "typ at+jwt", "refs/heads/dev", "invalid_client"] {
+        assert!(report.contains(promise), "{promise}\n{report}");
+    }
+    assert_eq!(left_behind(temporary.path()), [""; 0]);
+}
+
+#[test]
+fn a_running_quickstart_gives_assertions_that_its_broker_exchanges_until_it_is_interrupted() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut running = Running::start(temporary.path());
+
+    let good = running.assertion(&["github"]);
+    let granted = exchange(&running.broker, &good);
+    assert_eq!(granted["token_type"], "Bearer", "{granted}");
+    let claims = granted["access_token"].as_str().unwrap().split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!(claims["workload"]["issuer"].as_str().unwrap(), issuer_of(&good));
+
+    let branch = running.assertion(&["github", "--claim", "ref=refs/heads/dev"]);
+    assert_eq!(exchange(&running.broker, &branch)["error"], "invalid_client");
+
+    running.interrupt();
+    let status = running.child.wait().unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(left_behind(temporary.path()), [""; 0]);
+
+    let nobody = countersign(temporary.path()).args(["token", "github"]).output().unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(readable(&nobody).contains("no quickstart is running"), "{}", readable(&nobody));
+}
+
+#[test]
+fn a_kept_directory_starts_again_with_its_users_and_is_a_configuration_that_check_accepts() {
+    let temporary = tempfile::tempdir().unwrap();
+    let kept = temporary.path().join("demo");
+    for _ in 0..2 {
+        let arguments = ["--once", "--listen", "127.0.0.1:0", "--data", kept.to_str().unwrap()];
+        let output = countersign(temporary.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", readable(&output));
+    }
+    let check = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(["check", "--config", kept.join("countersign.yaml").to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", readable(&check));
+}
+
+/// A quickstart that serves; killed when a test fails before it is interrupted.
+struct Running {
+    child: Child,
+    broker: String,
+    temporary: std::path::PathBuf,
+    _report: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(temporary: &Path) -> Running {
+        let mut child =
+            countersign(temporary).args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut report = BufReader::new(child.stdout.take().unwrap());
+        let (mut broker, mut text, mut line) = (String::new(), String::new(), String::new());
+        while !line.starts_with("Serving.") {
+            line.clear();
+            assert!(report.read_line(&mut line).unwrap() > 0, "it ended early:\n{text}");
+            text.push_str(&line);
+            if let Some(address) = line.trim_start().strip_prefix("broker ") {
+                broker = address.trim().trim_start_matches("http://").split(' ').next().unwrap().to_owned();
+            }
+        }
+        Running { child, broker, temporary: temporary.to_owned(), _report: report }
+    }
+
+    fn assertion(&self, arguments: &[&str]) -> String {
+        let output = countersign(&self.temporary).arg("token").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", readable(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn interrupt(&self) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", self.child.id())]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the printed `curl` command sends.
+fn exchange(broker: &str, assertion: &str) -> Value {
+    let form = format!(
+        "grant_type=client_credentials&client_assertion={assertion}\
+         &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    );
+    let mut stream = TcpStream::connect(broker).unwrap();
+    write!(
+        stream,
+        "POST /oauth2/token HTTP/1.1\r\nHost: {broker}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{form}",
+        form.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+fn issuer_of(assertion: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&claims).unwrap()["iss"].as_str().unwrap().to_owned()
+}
+
+fn readable(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn left_behind(directory: &Path) -> Vec<String> {
+    std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}

@@ -1,0 +1,234 @@
+//! A broker in this process, on port 0, with a clock that stands still. The only file that knows how one is started.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::broker::{Broker, Origin};
+use countersign::clock::Clock;
+use countersign::http;
+use countersign::store::{
+    AuditFilter, CredentialKind, CredentialRecord, SecretRecord, Store, UserOrigin, UserRecord, UserState,
+};
+use countersign::vocab::{CredentialName, Scopes, TraceId, UnixTime, UserName};
+use countersign::workload::credentials;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::minted::Minted;
+use super::platform::Platform;
+use super::setup::{Platforms, Setup};
+use super::wire::{Reply, Request};
+use super::{JWT_BEARER, JWT_SPIFFE, NOW};
+
+/// A running broker, its directory and its clock.
+pub struct TestBroker {
+    pub address: SocketAddr,
+    pub clock: Clock,
+    pub platforms: Platforms,
+    broker: Arc<Broker>,
+    directory: TempDir,
+}
+
+/// A client id and its secret.
+pub struct Credential {
+    pub client_id: String,
+    pub secret: String,
+}
+
+impl TestBroker {
+    /// One issuer of each kind, each with a policy and a user.
+    pub async fn start() -> TestBroker {
+        TestBroker::start_with(|setup, _| setup).await
+    }
+
+    /// The same, after `change`.
+    pub async fn start_with(change: impl FnOnce(Setup, &Platforms) -> Setup) -> TestBroker {
+        let platforms = Platforms::new();
+        let directory = tempfile::tempdir().expect("a directory");
+        change(Setup::platforms(&platforms), &platforms).write(directory.path(), "127.0.0.1:0");
+        let clock = Clock::manual(UnixTime(NOW));
+        let (broker, address) = open(&directory.path().join("countersign.yaml"), &clock).await;
+        TestBroker { address, clock, platforms, broker, directory }
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn github(&self) -> &Platform {
+        &self.platforms.github
+    }
+
+    pub fn partner(&self) -> &Platform {
+        &self.platforms.partner
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: &Request) -> Reply {
+        request.send(self.address).await
+    }
+
+    /// Signs in with an assertion, as RFC 7523 §2.2 writes it.
+    pub async fn token(&self, assertion: impl Into<String>) -> Reply {
+        self.send(&self.token_request(&assertion.into(), &[])).await
+    }
+
+    /// Signs in with an assertion and more fields.
+    pub async fn token_and(&self, assertion: impl Into<String>, more: &[(&str, &str)]) -> Reply {
+        self.send(&self.token_request(&assertion.into(), more)).await
+    }
+
+    /// The request of [`TestBroker::token_and`], for a test to change.
+    pub fn token_request(&self, assertion: &str, more: &[(&str, &str)]) -> Request {
+        let base = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", assertion),
+        ];
+        Request::token(&[&base, more].concat())
+    }
+
+    /// Signs in with a JWT-SVID.
+    pub async fn svid(&self, assertion: impl Into<String>) -> Reply {
+        let assertion = assertion.into();
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", JWT_SPIFFE),
+            ("client_assertion", assertion.as_str()),
+        ];
+        self.post_form(&fields).await
+    }
+
+    /// Posts fields to the token endpoint.
+    pub async fn post_form(&self, fields: &[(&str, &str)]) -> Reply {
+        self.send(&Request::token(fields)).await
+    }
+
+    /// Signs in with a client secret in the form.
+    pub async fn secret(&self, client_id: &str, secret: &str) -> Reply {
+        let fields = [("grant_type", "client_credentials"), ("client_id", client_id), ("client_secret", secret)];
+        self.post_form(&fields).await
+    }
+
+    /// The published keys.
+    pub async fn key_set(&self) -> Value {
+        self.send(&Request::get("/oauth2/jwks")).await.json()
+    }
+
+    /// The minted token of an answer, verified.
+    pub async fn minted(&self, reply: &Reply) -> Minted {
+        Minted::verify(&reply.access_token(), &self.key_set().await)
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// The audit record of an answer; `None` when the exit left none.
+    pub async fn audit_of(&self, reply: &Reply) -> Option<Value> {
+        let trace_id = TraceId::parse(reply.trace_id()).ok()?;
+        let filter = AuditFilter { trace_id: Some(trace_id), limit: 10, ..AuditFilter::default() };
+        let records = self.broker.exchange.store.audit(filter).await.expect("the store answers");
+        assert!(records.len() < 2, "one exit left {} records", records.len());
+        records.first().map(|record| serde_json::from_str(&record.json).expect("a record is JSON"))
+    }
+
+    /// The record's cause: empty for a success, `no record` where there is none.
+    pub async fn cause(&self, reply: &Reply) -> String {
+        match self.audit_of(reply).await {
+            Some(record) => record.get("cause").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            None => "no record".to_owned(),
+        }
+    }
+
+    /// Reads its files again, as SIGHUP makes it do; what it says when it keeps the old ones.
+    pub fn reload(&self) -> Result<(), String> {
+        self.broker.reload().map_err(|faults| faults.to_string())
+    }
+}
+
+/// What an operator does, without the command line.
+impl TestBroker {
+    /// Disables, enables or deletes a user.
+    pub async fn set_user_state(&self, name: &str, state: UserState) {
+        let name = UserName::parse(name).expect("a user name");
+        self.store().set_user_state(&name, state).await.expect("the user is there");
+    }
+
+    /// The user's record.
+    pub async fn user(&self, name: &str) -> Option<UserRecord> {
+        let name = UserName::parse(name).expect("a user name");
+        self.store().user(&name).await.expect("the store answers")
+    }
+
+    /// A client secret for this user, who is made if need be.
+    pub async fn credential(&self, name: &str, user: &str) -> Credential {
+        let user = UserName::parse(user).expect("a user name");
+        let record = UserRecord {
+            name: user.clone(),
+            origin: UserOrigin::Operator,
+            state: UserState::Enabled,
+            created_at: self.clock.now(),
+        };
+        let _ = self.store().create_user(record).await; // it may exist
+        let client_id = credentials::fresh_client_id().expect("random");
+        let (secret, kept) = self.fresh_secret();
+        let record = CredentialRecord {
+            name: CredentialName::parse(name).expect("a credential name"),
+            client_id: client_id.clone(),
+            user,
+            kind: CredentialKind::Oauth2,
+            scopes: Scopes::parse_wire("service:my-api service:billing/*").expect("scopes"),
+            created_at: self.clock.now(),
+            expires_at: None,
+            disabled: false,
+            secrets: vec![kept],
+        };
+        self.store().create_credential(record).await.expect("the credential is new");
+        Credential { client_id: client_id.to_string(), secret }
+    }
+
+    /// Gives a credential a new secret; the old one goes on for `overlap`.
+    pub async fn rotate(&self, name: &str, overlap: Duration) -> String {
+        let (secret, kept) = self.fresh_secret();
+        let rotated = credentials::with_new_secret(self.credential_record(name).await, kept, overlap);
+        self.store().update_credential(rotated.expect("few secrets")).await.expect("the credential is there");
+        secret
+    }
+
+    /// What the store keeps of a credential's first secret.
+    pub async fn stored_hash(&self, name: &str) -> [u8; 32] {
+        self.credential_record(name).await.secrets[0].hash
+    }
+
+    async fn credential_record(&self, name: &str) -> CredentialRecord {
+        let name = CredentialName::parse(name).expect("a credential name");
+        self.store().credential(&name).await.expect("the store answers").expect("the credential is there")
+    }
+
+    fn fresh_secret(&self) -> (String, SecretRecord) {
+        let secret = credentials::fresh_secret().expect("random");
+        let hash = self.broker.exchange.secrets.hash_secret(&secret);
+        let kept = SecretRecord { hash, created_at: self.clock.now(), expires_at: None };
+        (secret.expose_secret().to_owned(), kept)
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.broker.exchange.store
+    }
+}
+
+/// Opens a broker on its configuration file and serves it on a free port.
+async fn open(file: &Path, clock: &Clock) -> (Arc<Broker>, SocketAddr) {
+    let origin = Origin { file: file.to_owned(), environment: Vec::new() };
+    let broker = Broker::open(origin, clock.clone()).await.unwrap_or_else(|failure| panic!("{failure}"));
+    let listening = http::listen(&broker).await.expect("it listens");
+    let address = listening.address;
+    tokio::spawn(listening.ended());
+    (broker, address)
+}
