@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::vocab::{UnixMillis, UnixTime};
 
@@ -14,7 +17,14 @@ pub struct Clock(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System,
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Manual>),
+}
+
+#[derive(Debug)]
+struct Manual {
+    millis: AtomicI64,
+    /// Wakes sleepers whenever the clock was moved.
+    moved: Notify,
 }
 
 impl Clock {
@@ -27,7 +37,8 @@ impl Clock {
     /// A clock that stands still until [`Clock::set`] or [`Clock::advance`] moves it; its clones move with it.
     #[must_use]
     pub fn manual(start: UnixTime) -> Clock {
-        Clock(Source::Manual(Arc::new(AtomicI64::new(start.0.saturating_mul(1000)))))
+        let millis = AtomicI64::new(start.0.saturating_mul(1000));
+        Clock(Source::Manual(Arc::new(Manual { millis, moved: Notify::new() })))
     }
 
     /// Now, in whole seconds.
@@ -41,23 +52,45 @@ impl Clock {
     pub fn now_millis(&self) -> UnixMillis {
         match &self.0 {
             Source::System => UnixMillis(system_millis()),
-            Source::Manual(millis) => UnixMillis(millis.load(Ordering::SeqCst)),
+            Source::Manual(manual) => UnixMillis(manual.millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Waits until this clock says that `span` has passed: hours of waiting are one [`Clock::advance`] in a test.
+    pub async fn sleep(&self, span: Duration) {
+        let Source::Manual(manual) = &self.0 else { return tokio::time::sleep(span).await };
+        let until = manual.millis.load(Ordering::SeqCst).saturating_add(millis(span));
+        loop {
+            let moved = manual.moved.notified();
+            tokio::pin!(moved);
+            // Listening before looking, so that no move falls between.
+            moved.as_mut().enable();
+            if manual.millis.load(Ordering::SeqCst) >= until {
+                return;
+            }
+            moved.await;
         }
     }
 
     /// Moves a manual clock; the system clock stays as it is.
-    pub fn advance(&self, by: std::time::Duration) {
-        if let Source::Manual(millis) = &self.0 {
-            millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(manual) = &self.0 {
+            manual.millis.fetch_add(millis(by), Ordering::SeqCst);
+            manual.moved.notify_waiters();
         }
     }
 
     /// Sets a manual clock; the system clock stays as it is.
     pub fn set(&self, to: UnixTime) {
-        if let Source::Manual(millis) = &self.0 {
-            millis.store(to.0.saturating_mul(1000), Ordering::SeqCst);
+        if let Source::Manual(manual) = &self.0 {
+            manual.millis.store(to.0.saturating_mul(1000), Ordering::SeqCst);
+            manual.moved.notify_waiters();
         }
     }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[allow(clippy::disallowed_methods)] // the one place that reads it
@@ -79,4 +112,25 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], EntropyFault> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| EntropyFault)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sleepers_of_a_manual_clock_wake_when_it_has_moved_far_enough() {
+        let clock = Clock::manual(UnixTime(1_790_000_000));
+        let sleeper = clock.clone();
+        let asleep = sleeper.sleep(Duration::from_secs(10));
+        tokio::pin!(asleep);
+        for _ in 0..9 {
+            clock.advance(Duration::from_secs(1));
+            assert!(asleep.as_mut().now_or_never().is_none());
+        }
+        clock.advance(Duration::from_secs(1));
+        assert!(asleep.now_or_never().is_some());
+    }
 }
