@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::claims::VerifiedClaims;
 use crate::client_auth::{Method, UnverifiedAssertion};
-use crate::issuer::TrustedIssuer;
+use crate::issuer::TrustedIssuers;
 use crate::mint::TokenClaims;
 use crate::policy::{Explanation, Permit, ShadowVerdict};
 use crate::request::GrantName;
@@ -177,15 +177,16 @@ impl Trail {
         self.unverified_key_id = assertion.unverified_key_id().map(|id| bounded(id.as_str()));
     }
 
-    /// The issuer is one that an operator configured.
-    pub fn issuer(&mut self, issuer: &TrustedIssuer) {
-        self.issuer = Some(issuer.identifier().to_owned());
-        self.issuer_name = Some(issuer.name().clone());
+    /// The issuer is one that an operator configured; which one, where several share the `iss`, its key will tell.
+    pub fn issuers(&mut self, issuers: &TrustedIssuers) {
+        self.issuer = Some(issuers.identifier().to_owned());
+        self.issuer_name = issuers.only().map(|issuer| issuer.name().clone());
         self.unverified_issuer = None;
     }
 
     /// The claims hold.
     pub fn claims(&mut self, claims: &VerifiedClaims) {
+        self.issuer_name = Some(claims.issuer().name().clone());
         self.subject = Some(claims.subject().clone());
         self.audience = Some(claims.audience().to_owned());
         self.key_id = claims.key_id().cloned();

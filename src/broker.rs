@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::diagnostic::Diagnostics;
 use crate::exchange::{Exchange, Rules};
 use crate::gateway::Gateway;
-use crate::key::Keys;
+use crate::key::{Keys, Previous};
 use crate::mint::{MintFault, Signer, TokenDefaults};
 use crate::relying_party::Verifier;
 use crate::store::sqlite::Sqlite;
@@ -80,7 +80,8 @@ impl Broker {
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data)?);
         let secrets = Arc::new(SecretHasher::open(&*store).await?);
         let signer = Arc::new(Signer::open(&*store, config.token.signing_algorithm, clock.now()).await?);
-        let keys = Keys::start(&loaded.issuers, None, &clock);
+        let kept = Previous::Kept(store.key_sets().await?);
+        let keys = Keys::start(&loaded.issuers, kept, &clock, Some(Arc::clone(&store)));
         let verifier = Arc::new(Verifier::new(&config.issuer, signer.jwks(), Arc::clone(&store), Arc::clone(&secrets)));
         let exchange = Exchange {
             rules: ArcSwap::from_pointee(Rules { issuers: loaded.issuers, keys, policies: loaded.policies }),
@@ -116,7 +117,9 @@ impl Broker {
         let loaded = load(&config)?;
         warn(&loaded);
         let old = self.exchange.rules.load();
-        let keys = Keys::start(&loaded.issuers, Some(&old.keys), &self.exchange.clock);
+        let exchange = &self.exchange;
+        let running = Previous::Running(&old.keys);
+        let keys = Keys::start(&loaded.issuers, running, &exchange.clock, Some(Arc::clone(&exchange.store)));
         let rules = Rules { issuers: loaded.issuers, keys, policies: loaded.policies };
         tracing::info!(policy.digest = rules.policies.digest(), "configuration reloaded");
         self.exchange.rules.store(Arc::new(rules));

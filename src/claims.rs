@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::client_auth::UnverifiedAssertion;
 use crate::issuer::TrustedIssuer;
-use crate::key::VerifyingKey;
+use crate::key::CandidateKey;
 use crate::store::ReplayClaim;
 use crate::vocab::{KeyId, Subject, UnixTime};
 
@@ -32,23 +32,17 @@ pub struct VerifiedClaims {
 }
 
 impl VerifiedClaims {
-    /// Verifies an assertion at the time `now`.
+    /// Verifies an assertion at the time `now`. Of several keys the one that verifies says which issuer it is.
     ///
     /// # Errors
     /// The first check that fails; see [`ClaimsRefusal`].
     pub fn verify(
         assertion: UnverifiedAssertion,
-        key: &VerifyingKey,
-        issuer: &TrustedIssuer,
+        candidates: &[CandidateKey],
         now: UnixTime,
     ) -> Result<VerifiedClaims, ClaimsRefusal> {
-        // The key names its algorithm; the token's alg is only compared with it (RFC 8725 §3.1).
-        if assertion.unverified_algorithm() != key.algorithm() {
-            return Err(ClaimsRefusal::Algorithm);
-        }
-        if !key.verify(assertion.signing_input(), assertion.signature()) {
-            return Err(ClaimsRefusal::Signature);
-        }
+        let CandidateKey { issuer, key } = signer(&assertion, candidates)?;
+        issuer.check_key(key.issuer(), assertion.unverified_claims())?;
         registered::check_token_type(assertion.unverified_token_type())?;
         issuer.check_header(&assertion)?;
         issuer.check_claims(assertion.unverified_claims())?;
@@ -113,5 +107,25 @@ impl VerifiedClaims {
     #[must_use]
     pub fn members(&self) -> &Map<String, Value> {
         &self.members
+    }
+}
+
+/// The one candidate whose key signed the assertion.
+fn signer<'a>(
+    assertion: &UnverifiedAssertion,
+    candidates: &'a [CandidateKey],
+) -> Result<&'a CandidateKey, ClaimsRefusal> {
+    // The key names its algorithm; the token's alg is only compared with it (RFC 8725 §3.1).
+    let mut fitting =
+        candidates.iter().filter(|one| one.key.algorithm() == assertion.unverified_algorithm()).peekable();
+    if fitting.peek().is_none() {
+        return Err(ClaimsRefusal::Algorithm);
+    }
+    let mut signers = fitting.filter(|one| one.key.verify(assertion.signing_input(), assertion.signature()));
+    match (signers.next(), signers.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(ClaimsRefusal::Signature),
+        // The same key in two clusters' sets: their namespaces would be each other's.
+        (Some(_), Some(_)) => Err(ClaimsRefusal::SeveralIssuers),
     }
 }

@@ -126,11 +126,11 @@ impl Exchange {
     ) -> Result<(Permit, Option<ReplayClaim>), Failure> {
         trail.assertion(&assertion);
         let rules = self.rules.load_full();
-        let issuer = rules.issuers.trusted(&assertion)?;
-        trail.issuer(&issuer);
-        let key = rules.keys.find(&issuer, &assertion).await?;
+        let issuers = rules.issuers.trusted(&assertion)?;
+        trail.issuers(&issuers);
+        let keys = rules.keys.find(&issuers, &assertion).await?;
         let now = self.clock.now();
-        let claims = VerifiedClaims::verify(assertion, &key, &issuer, now)?;
+        let claims = VerifiedClaims::verify(assertion, &keys, now)?;
         trail.claims(&claims);
 
         let named = self.named_user(client_id, &claims).await?;
@@ -143,7 +143,7 @@ impl Exchange {
             }
             Err(refusal) => {
                 trail.explain(
-                    policy::explain(&rules.policies, &issuer, claims.members(), named.as_ref(), now).nearest(),
+                    policy::explain(&rules.policies, claims.issuer(), claims.members(), named.as_ref(), now).nearest(),
                 );
                 Err(refusal.into())
             }

@@ -9,6 +9,7 @@ mod github_actions;
 mod kubernetes;
 mod oidc;
 mod preset;
+mod refusal;
 mod schema;
 mod spiffe;
 
@@ -24,6 +25,7 @@ use crate::vocab::{Algorithm, Audience, IssuerKind, IssuerName, IssuerUrl};
 
 use preset::Preset;
 pub use preset::{KeyLocation, SingleUse, TenantPin};
+pub use refusal::{IssuerRefusal, KindRefusal};
 pub use schema::ClaimSchema;
 
 /// One configured issuer with its kind's preset filled in.
@@ -116,10 +118,35 @@ impl Issuer {
         self.preset.keys.as_ref()
     }
 
+    /// Where its keys come from and whose they are, as one text: kept keys are taken up again only where it is the same.
+    #[must_use]
+    pub fn key_source(&self) -> String {
+        let location = self.key_location().map(ToString::to_string).unwrap_or_default();
+        format!("{} {} {location}", self.kind(), self.identifiers().join(" "))
+    }
+
     /// Which claims tell its tenants apart, when many share it; every policy must pin them.
     #[must_use]
     pub fn shared_by_tenants(&self) -> Option<&'static TenantPin> {
         self.preset.tenant_pin
+    }
+
+    /// Whether other issuers may have the same `iss`: many clusters are installed with the same one, and their keys tell
+    /// them apart.
+    fn may_share_identifier(&self) -> bool {
+        self.kind() == IssuerKind::Kubernetes
+    }
+
+    /// The kind's own rules about the key that verified: Entra publishes one key set for all tenants, in which a key may
+    /// say whose tokens it signs.
+    ///
+    /// # Errors
+    /// The rule that does not hold.
+    pub fn check_key(&self, key_issuer: Option<&str>, claims: &Map<String, Value>) -> Result<(), KindRefusal> {
+        match key_issuer {
+            Some(key_issuer) if self.kind() == IssuerKind::Azure => azure::check_key_issuer(key_issuer, claims),
+            _ => Ok(()),
+        }
     }
 
     /// The kind's own rules about the JOSE header; the rules all kinds share are `claims`'.
@@ -176,91 +203,57 @@ impl std::ops::Deref for TrustedIssuer {
     }
 }
 
+/// The issuers that an assertion may be of: one, or the Kubernetes clusters that share its `iss`. Only
+/// [`Issuers::trusted`] makes one, and never without an issuer.
+#[derive(Debug, Clone)]
+pub struct TrustedIssuers(Vec<TrustedIssuer>);
+
+impl TrustedIssuers {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &TrustedIssuer> {
+        self.0.iter()
+    }
+
+    /// The one it is, where there is no choice.
+    #[must_use]
+    pub fn only(&self) -> Option<&TrustedIssuer> {
+        if let [one] = self.0.as_slice() { Some(one) } else { None }
+    }
+
+    /// The `iss` or trust domain by which the assertion names them.
+    #[must_use]
+    pub fn identifier(&self) -> &str {
+        self.0.first().map_or("", TrustedIssuer::identifier)
+    }
+}
+
 /// The configured issuers.
 #[derive(Debug, Clone, Default)]
 pub struct Issuers {
     all: Vec<Arc<Issuer>>,
-    /// By `iss`. `None`: two issuers claim it, so nobody has it (the loader reports that).
-    by_url: HashMap<String, Option<Arc<Issuer>>>,
-    by_trust_domain: HashMap<String, Option<Arc<Issuer>>>,
+    by_url: Index,
+    by_trust_domain: Index,
 }
 
-/// Why an assertion's issuer is not trusted. Carries nothing the caller wrote.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IssuerRefusal {
-    /// No `iss`, or no `sub` where the trust domain is read from it.
-    #[error("the assertion has no {claim}, which names its issuer")]
-    Missing {
-        /// `iss` or `sub`.
-        claim: &'static str,
-    },
-    /// `iss` is no string, or `sub` is no SPIFFE ID with a path.
-    #[error("the assertion's {claim} {rule}")]
-    Malformed {
-        /// `iss` or `sub`.
-        claim: &'static str,
-        /// The rule it breaks.
-        rule: &'static str,
-    },
-    /// Nobody configured this `iss`, byte for byte.
-    #[error("no issuer is configured with the assertion's iss")]
-    Unknown,
-    /// Nobody configured this trust domain.
-    #[error("no SPIFFE issuer is configured with the trust domain of the assertion's sub")]
-    TrustDomainUnknown,
-    /// Configured and switched off.
-    #[error("issuer {name} is disabled")]
-    Disabled {
-        /// The operator's name for it.
-        name: IssuerName,
-    },
-    /// A JWT-SVID sent as `jwt-bearer`, or another token sent as `jwt-spiffe`.
-    #[error("the client_assertion_type does not fit the assertion")]
-    Shape,
+/// Who is named by an identifier.
+type Index = HashMap<String, Named>;
+
+#[derive(Debug, Clone)]
+enum Named {
+    /// One issuer, or clusters that share it.
+    By(Vec<Arc<Issuer>>),
+    /// Issuers that must not share it, so nobody has it (the loader reports that).
+    Nobody,
 }
 
-impl IssuerRefusal {
-    /// The cause in the audit record.
-    #[must_use]
-    pub fn cause(&self) -> &'static str {
+impl Named {
+    fn add(&mut self, issuer: &Arc<Issuer>) {
         match self {
-            IssuerRefusal::Missing { .. } => "issuer.missing",
-            IssuerRefusal::Malformed { .. } => "issuer.malformed",
-            IssuerRefusal::Unknown => "issuer.unknown",
-            IssuerRefusal::TrustDomainUnknown => "issuer.trust_domain_unknown",
-            IssuerRefusal::Disabled { .. } => "issuer.disabled",
-            IssuerRefusal::Shape => "issuer.shape",
-        }
-    }
-}
-
-/// A rule of the issuer's kind that a token breaks. Carries nothing the caller wrote.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KindRefusal {
-    /// A claim does not have the form this kind gives it.
-    #[error("a token of kind {kind} must have {rule}")]
-    Claim {
-        /// The issuer's kind.
-        kind: IssuerKind,
-        /// The rule, as the end of a sentence.
-        rule: &'static str,
-    },
-    /// The header is not one that this kind's tokens have.
-    #[error("a token of kind {kind} must have a header with {rule}")]
-    Header {
-        /// The issuer's kind.
-        kind: IssuerKind,
-        /// The rule, as the end of a sentence.
-        rule: &'static str,
-    },
-}
-
-impl KindRefusal {
-    /// The cause in the audit record.
-    #[must_use]
-    pub fn cause(&self) -> &'static str {
-        match self {
-            KindRefusal::Claim { .. } | KindRefusal::Header { .. } => "claims.kind_rule",
+            Named::By(all) if all.is_empty() || all.iter().chain([issuer]).all(|one| one.may_share_identifier()) => {
+                all.push(Arc::clone(issuer));
+            }
+            Named::By(_) => *self = Named::Nobody,
+            Named::Nobody => {}
         }
     }
 }
@@ -277,18 +270,18 @@ impl Issuers {
                 _ => &mut issuers.by_url,
             };
             for identifier in issuer.identifiers() {
-                index.entry(identifier.clone()).and_modify(|taken| *taken = None).or_insert(Some(issuer.clone()));
+                index.entry(identifier.clone()).or_insert(Named::By(Vec::new())).add(&issuer);
             }
             issuers.all.push(issuer);
         }
         issuers
     }
 
-    /// The configured issuer that an assertion names.
+    /// The configured issuer that an assertion names, or the clusters that share the name.
     ///
     /// # Errors
     /// See [`IssuerRefusal`].
-    pub fn trusted(&self, assertion: &UnverifiedAssertion) -> Result<TrustedIssuer, IssuerRefusal> {
+    pub fn trusted(&self, assertion: &UnverifiedAssertion) -> Result<TrustedIssuers, IssuerRefusal> {
         let by_url = || self.named_by_url(assertion);
         let by_subject = || self.named_by_subject(assertion);
         let found = match assertion.shape() {
@@ -303,10 +296,13 @@ impl Issuers {
                 (refusal, Err(_)) => Err(refusal),
             })?,
         };
-        if found.settings.disabled {
-            return Err(IssuerRefusal::Disabled { name: found.name().clone() });
+        let enabled = found.iter().filter(|issuer| !issuer.settings.disabled);
+        let trusted: Vec<_> = enabled.map(|issuer| TrustedIssuer::new(issuer, assertion)).collect();
+        match (trusted.is_empty(), found.first()) {
+            (false, _) => Ok(TrustedIssuers(trusted)),
+            (true, Some(disabled)) => Err(IssuerRefusal::Disabled { name: disabled.name().clone() }),
+            (true, None) => Err(IssuerRefusal::Unknown),
         }
-        Ok(TrustedIssuer::new(found, assertion))
     }
 
     /// The issuer with this name.
@@ -315,12 +311,13 @@ impl Issuers {
         self.all.iter().find(|issuer| issuer.name().as_str() == name)
     }
 
-    /// The issuer that unsigned claims name, for `explain`: disabled ones too, and nothing is proven.
+    /// The issuers that unsigned claims name, for `explain`: disabled ones too, and nothing is proven. Several, where
+    /// clusters share the `iss`: claims without a signature do not tell which.
     #[must_use]
-    pub fn by_claims(&self, claims: &Map<String, Value>) -> Option<&Arc<Issuer>> {
+    pub fn by_claims(&self, claims: &Map<String, Value>) -> &[Arc<Issuer>] {
         let by_url = claims.get("iss").and_then(Value::as_str).and_then(|url| find(&self.by_url, url));
         let subject = || claims.get("sub").and_then(Value::as_str).and_then(|text| spiffe::parse_id(text).ok());
-        by_url.or_else(|| find(&self.by_trust_domain, subject()?.trust_domain_name()))
+        by_url.or_else(|| find(&self.by_trust_domain, subject()?.trust_domain_name())).unwrap_or_default()
     }
 
     /// All of them, in the file's order.
@@ -329,7 +326,7 @@ impl Issuers {
     }
 
     /// The `iss` is compared byte for byte (RFC 7523 §3, RFC 8725 §3.8): no case, port or slash is normalized.
-    fn named_by_url(&self, assertion: &UnverifiedAssertion) -> Result<&Arc<Issuer>, IssuerRefusal> {
+    fn named_by_url(&self, assertion: &UnverifiedAssertion) -> Result<&[Arc<Issuer>], IssuerRefusal> {
         match assertion.unverified_issuer() {
             Some(url) => find(&self.by_url, url).ok_or(IssuerRefusal::Unknown),
             None if assertion.has_issuer() => Err(IssuerRefusal::Malformed { claim: "iss", rule: "is not a string" }),
@@ -337,15 +334,18 @@ impl Issuers {
         }
     }
 
-    fn named_by_subject(&self, assertion: &UnverifiedAssertion) -> Result<&Arc<Issuer>, IssuerRefusal> {
+    fn named_by_subject(&self, assertion: &UnverifiedAssertion) -> Result<&[Arc<Issuer>], IssuerRefusal> {
         let subject = assertion.unverified_subject().ok_or(IssuerRefusal::Missing { claim: "sub" })?;
         let id = spiffe::parse_id(subject).map_err(|rule| IssuerRefusal::Malformed { claim: "sub", rule })?;
         find(&self.by_trust_domain, id.trust_domain_name()).ok_or(IssuerRefusal::TrustDomainUnknown)
     }
 }
 
-fn find<'a>(index: &'a HashMap<String, Option<Arc<Issuer>>>, identifier: &str) -> Option<&'a Arc<Issuer>> {
-    index.get(identifier).and_then(Option::as_ref)
+fn find<'a>(index: &'a Index, identifier: &str) -> Option<&'a [Arc<Issuer>]> {
+    match index.get(identifier)? {
+        Named::By(issuers) => Some(issuers),
+        Named::Nobody => None,
+    }
 }
 
 /// The refusal to report when a token was not found the way its type says: had the other way found it, the type is

@@ -7,9 +7,12 @@
 mod address;
 mod cache;
 mod fetch;
+mod flight;
 mod jwk;
 mod key_set;
 mod keys;
+mod report;
+mod schedule;
 mod status;
 mod verifying_key;
 
@@ -17,7 +20,7 @@ use crate::vocab::{Algorithm, IssuerName, KeyId};
 
 pub use jwk::SkippedKey;
 pub use key_set::{KeySet, KeySetFault, KeySetUse};
-pub use keys::Keys;
+pub use keys::{CandidateKey, Keys, Previous};
 pub use status::{KeyLine, KeyStatus};
 pub use verifying_key::VerifyingKey;
 

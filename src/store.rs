@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use records::{
     AuditEntry, AuditFilter, AuditRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit, KeyRecord,
-    ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
+    KeySetRecord, ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
 };
 
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
@@ -72,6 +72,11 @@ pub trait Store: Send + Sync + 'static {
     fn signing_keys(&self) -> Pending<'_, Result<Vec<KeyRecord>, StoreFault>>;
     /// Adds `key` unless a key of its algorithm exists; gives the one that is kept.
     fn signing_key_or(&self, key: KeyRecord) -> Pending<'_, Result<KeyRecord, StoreFault>>;
+
+    /// The key sets that were kept, one an issuer at most.
+    fn key_sets(&self) -> Pending<'_, Result<Vec<KeySetRecord>, StoreFault>>;
+    /// Keeps an issuer's key set in place of the one before.
+    fn keep_key_set(&self, set: KeySetRecord) -> Pending<'_, Result<(), StoreFault>>;
 
     /// Makes one exchange durable, all of it or nothing: the replay claim, the just-in-time user, the session, the
     /// audit record. Nothing is written when the replay id was claimed before (and `keep_until` has not passed), or

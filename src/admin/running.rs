@@ -98,7 +98,8 @@ fn install_metrics() {
     });
 }
 
-async fn metrics() -> Response {
+async fn metrics(State(broker): State<Arc<Broker>>) -> Response {
+    broker.exchange.rules.load().keys.publish_gauges();
     let text = METRICS.get().map(PrometheusHandle::render).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -21,6 +21,9 @@ pub enum ClaimsRefusal {
     /// The signature does not hold under the issuer's key.
     #[error("the signature does not verify")]
     Signature,
+    /// The keys of several clusters that share the `iss` verify it; which cluster it is of cannot be told.
+    #[error("several issuers with this iss have the key that signed it")]
+    SeveralIssuers,
     /// The header's `typ` says it is another kind of token (RFC 8725 §3.11).
     #[error("the typ names another kind of token")]
     TokenType,
@@ -81,6 +84,7 @@ impl ClaimsRefusal {
         match self {
             ClaimsRefusal::Algorithm => "claims.algorithm",
             ClaimsRefusal::Signature => "claims.signature",
+            ClaimsRefusal::SeveralIssuers => "claims.several_issuers",
             ClaimsRefusal::TokenType => "claims.token_type",
             ClaimsRefusal::Kind(refusal) => refusal.cause(),
             ClaimsRefusal::Claim(_) => "claims.malformed",

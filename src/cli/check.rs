@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, SigningAlgorithm};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::issuer::Issuers;
-use crate::key::Keys;
+use crate::key::{Keys, Previous};
 use crate::yaml::duration_text;
 
 use super::{Failed, Global, output};
@@ -36,7 +36,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<(), Failed> {
 
 /// Fetches the keys of every issuer, one line each.
 async fn online(issuers: &Issuers) -> Result<(), Failed> {
-    let keys = Keys::start(issuers, None, &Clock::system());
+    let keys = Keys::start(issuers, Previous::Nothing, &Clock::system(), None);
     let mut failed = 0;
     for issuer in issuers.iter().filter(|issuer| !issuer.settings().disabled) {
         let fetched = match keys.refresh(issuer.name()).await {

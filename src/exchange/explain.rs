@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use super::{Exchange, Failure};
 use crate::claims::VerifiedClaims;
 use crate::client_auth::{AssertionShape, UnverifiedAssertion};
+use crate::issuer::{Issuer, IssuerRefusal, Issuers};
 use crate::policy::{self, Explanation};
-use crate::vocab::IssuerName;
+use crate::vocab::{IssuerName, UnixTime};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -41,21 +42,22 @@ impl Exchange {
             Ok(assertion) => assertion,
             Err(fault) => return refused(&Failure::ClientAuth(fault.into()), None),
         };
-        let issuer = match rules.issuers.trusted(&assertion) {
-            Ok(issuer) => issuer,
+        let issuers = match rules.issuers.trusted(&assertion) {
+            Ok(issuers) => issuers,
             Err(refusal) => return refused(&refusal.into(), None),
         };
-        let name = Some(issuer.name().clone());
-        let key = match rules.keys.find(&issuer, &assertion).await {
-            Ok(key) => key,
+        let name = issuers.only().map(|issuer| issuer.name().clone());
+        let keys = match rules.keys.find(&issuers, &assertion).await {
+            Ok(keys) => keys,
             Err(failure) => return refused(&failure.into(), name),
         };
         let now = self.clock.now();
-        let claims = match VerifiedClaims::verify(assertion, &key, &issuer, now) {
+        let claims = match VerifiedClaims::verify(assertion, &keys, now) {
             Ok(claims) => claims,
             Err(refusal) => return refused(&refusal.into(), name),
         };
-        let explanation = policy::explain(&rules.policies, &issuer, claims.members(), None, now);
+        let name = Some(claims.issuer().name().clone());
+        let explanation = policy::explain(&rules.policies, claims.issuer(), claims.members(), None, now);
         let decided = policy::decide(&rules.policies, &claims, None, now).outcome;
         let verdict = match decided {
             Ok(_) => admitted(name),
@@ -72,17 +74,21 @@ impl Exchange {
     }
 }
 
-/// Explains claims as if they had been verified, against rules that need not be a running broker's.
+/// Explains claims as if they had been verified, against rules that need not be a running broker's. Where clusters share
+/// the `iss`, as claims of the first one whose policies admit them: a signature would have told.
 #[must_use]
 pub fn explain_claims(
-    issuers: &crate::issuer::Issuers,
+    issuers: &Issuers,
     policies: &policy::PolicySet,
     claims: &Map<String, Value>,
-    now: crate::vocab::UnixTime,
+    now: UnixTime,
 ) -> Verdict {
-    let Some(issuer) = issuers.by_claims(claims) else {
-        return refused(&crate::issuer::IssuerRefusal::Unknown.into(), None);
-    };
+    let mut verdicts = issuers.by_claims(claims).iter().map(|issuer| explain_of(issuer, policies, claims, now));
+    let Some(first) = verdicts.next() else { return refused(&IssuerRefusal::Unknown.into(), None) };
+    if first.admitted { first } else { verdicts.find(|verdict| verdict.admitted).unwrap_or(first) }
+}
+
+fn explain_of(issuer: &Issuer, policies: &policy::PolicySet, claims: &Map<String, Value>, now: UnixTime) -> Verdict {
     let name = Some(issuer.name().clone());
     if let Err(refusal) = issuer.check_claims(claims) {
         return refused(&Failure::Claims(refusal.into()), name);

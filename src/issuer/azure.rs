@@ -90,3 +90,14 @@ pub(super) fn check_claims(tenant: Option<&str>, claims: &Map<String, Value>) ->
     }
     Ok(())
 }
+
+/// The key's `issuer` names the tenant whose tokens it signs, or `{tenantid}` for any: the tenant stands first in its
+/// path in every form. A key of Microsoft's own tenants must not sign for this one.
+pub(super) fn check_key_issuer(key_issuer: &str, claims: &Map<String, Value>) -> Result<(), KindRefusal> {
+    let tid = claims.get("tid").and_then(Value::as_str);
+    let tenant = key_issuer.strip_prefix("https://").and_then(|rest| rest.split('/').nth(1));
+    if tenant.is_some_and(|tenant| tenant == "{tenantid}" || Some(tenant) == tid) {
+        return Ok(());
+    }
+    Err(KindRefusal::Claim { kind: IssuerKind::Azure, rule: "a signing key whose own issuer is the tenant in tid" })
+}

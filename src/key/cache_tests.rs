@@ -1,14 +1,17 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::super::fetch::Fetching;
+use super::super::schedule::{COOLDOWN, LOOK_AGAIN, WAIT};
 use super::*;
 use crate::config::IssuerSettings;
 use crate::issuer::tests::{issuers, settings};
+use crate::store::sqlite::Sqlite;
 use crate::vocab::{IssuerUrl, UnixTime};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,7 +43,7 @@ impl Script {
 }
 
 impl Fetch for Script {
-    fn fetch<'a>(&'a self, _: &'a Issuer) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, _: &'a Issuer, _: Option<Arc<KeySet>>) -> Fetching<'a> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             self.gate.acquire().await.unwrap().forget();
@@ -71,6 +74,10 @@ pub(in super::super) fn partner() -> IssuerSettings {
     }
 }
 
+fn issuer_of(settings: IssuerSettings) -> Arc<Issuer> {
+    issuers(&[settings]).iter().next().unwrap().clone()
+}
+
 struct Bench {
     cache: Arc<Cache>,
     script: Arc<Script>,
@@ -80,8 +87,8 @@ struct Bench {
 impl Bench {
     fn new(settings: IssuerSettings, answers: impl IntoIterator<Item = Result<Fetched, FetchFault>>) -> Bench {
         let (script, clock) = (Script::new(answers), Clock::manual(UnixTime(1_790_000_000)));
-        let issuer = issuers(&[settings]).iter().next().unwrap().clone();
-        Bench { cache: Arc::new(Cache::new(issuer, script.clone(), clock.clone())), script, clock }
+        let world = World { clock: clock.clone(), fetch: script.clone(), store: None };
+        Bench { cache: Arc::new(Cache::new(issuer_of(settings), world)), script, clock }
     }
 
     /// A cache that holds keys `a` and `b`.
@@ -91,9 +98,20 @@ impl Bench {
         bench
     }
 
+    /// As a request does: what is held, else after asking.
     async fn find(&self, id: &str) -> Result<(), &'static str> {
+        match self.held(id) {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                self.cache.ask().await;
+                self.held(id)
+            }
+        }
+    }
+
+    fn held(&self, id: &str) -> Result<(), &'static str> {
         let id = KeyId::parse(id).unwrap();
-        let found = self.cache.find(Some(&id), Algorithm::ES256).await;
+        let found = self.cache.find(Some(&id), Algorithm::ES256);
         found.map(|key| assert_eq!(key.id(), Some(&id))).map_err(|failure| failure.cause())
     }
 }
@@ -150,14 +168,15 @@ async fn neither_a_failed_nor_an_empty_answer_gets_around_the_cooldown() {
 }
 
 #[tokio::test]
-async fn a_kid_the_issuer_did_not_have_is_not_asked_for_again_soon() {
+async fn a_kid_that_was_asked_for_too_early_is_found_a_cooldown_later() {
     let bench = Bench::with_keys().await;
-    assert_eq!(bench.find("absent").await, Err("key.unknown"));
-    bench.clock.advance(ABSENT_FOR - SECOND);
-    assert_eq!((bench.find("absent").await, bench.script.calls()), (Err("key.unknown"), 2));
-    bench.script.then(set_of(&["absent"]));
-    bench.clock.advance(SECOND);
-    assert_eq!((bench.find("absent").await, bench.script.calls()), (Ok(()), 3));
+    assert_eq!(bench.find("early").await, Err("key.unknown"));
+    bench.script.then(set_of(&["a", "early"]));
+    for id in 0..1000 {
+        assert_eq!(bench.find(&format!("random-{id}")).await, Err("key.unknown"));
+    }
+    bench.clock.advance(COOLDOWN);
+    assert_eq!((bench.find("early").await, bench.script.calls()), (Ok(()), 3));
 }
 
 #[tokio::test]
@@ -207,9 +226,9 @@ async fn stale_keys_serve_as_long_as_configured_and_then_nothing_does() {
     bench.cache.refresh().await.unwrap();
     bench.clock.advance(hour);
     assert_eq!(bench.find("a").await, Ok(()));
-    bench.clock.advance(MAX_AGE);
+    bench.clock.advance(LOOK_AGAIN);
     assert_eq!(bench.find("a").await, Err("key.unavailable"));
-    let failure = bench.cache.unavailable().to_string();
+    let failure = bench.cache.held().unwrap_err().to_string();
     assert!(failure.ends_with("the answer has status 503, not 200"), "{failure}");
     bench.script.then(set_of(&["a"]));
     bench.clock.advance(COOLDOWN);
@@ -253,26 +272,50 @@ async fn a_cancelled_caller_does_not_cancel_the_fetch() {
 }
 
 #[tokio::test]
-async fn the_next_fetch_is_due_within_five_minutes_whatever_the_issuer_says() {
-    let bench = Bench::with_keys().await;
-    let set = KeySet::default();
-    let due = |max_age: Option<u64>| bench.cache.refresh_after(&set, max_age.map(Duration::from_secs)).as_secs_f64();
-    for _ in 0..100 {
-        for (age, least, most) in [
-            (None, 150.0, 240.0),
-            (Some(0), 30.0, 48.0),
-            (Some(100), 50.0, 80.0),
-            (Some(31_536_000), 150.0, 240.0),
-            (Some(u64::MAX), 150.0, 240.0),
-        ] {
-            assert!((least..=most).contains(&due(age)), "{age:?}: {}", due(age));
+async fn good_keys_survive_a_restart_in_the_store_and_their_age_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(directory.path()).unwrap());
+    let before = Bench::new(partner(), [set_of(&["a"])]);
+    let world = World { store: Some(Arc::clone(&store)), ..before.cache.world.clone() };
+    let cache = Arc::new(Cache::new(issuer_of(partner()), world));
+    cache.refresh().await.unwrap();
+    cache.keep().await;
+
+    let restart = |settings: IssuerSettings| {
+        let bench = Bench::new(settings, [Err(FetchFault::Timeout)]);
+        let kept = Arc::clone(&store);
+        async move {
+            for record in kept.key_sets().await.unwrap() {
+                bench.cache.restore(record);
+            }
+            bench
         }
-    }
+    };
+    let after = restart(partner()).await;
+    assert_eq!((after.held("a"), after.script.calls(), after.cache.status().restored), (Ok(()), 0, true));
+    after.clock.advance(after.cache.issuer().stale_keys_for() + LOOK_AGAIN);
+    assert_eq!(after.find("a").await, Err("key.unavailable"));
+
+    let moved = IssuerSettings { url: Some(IssuerUrl::parse("https://other.example").unwrap()), ..partner() };
+    assert_eq!(restart(moved).await.find("a").await, Err("key.unavailable"));
 }
 
-#[test]
-fn failures_are_retried_after_five_seconds_and_at_most_a_minute() {
-    let waits: Vec<u64> = (1..=6).map(|failures| backoff(failures).as_secs()).collect();
-    assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
-    assert_eq!(backoff(u32::MAX), BACKOFF.1);
+#[tokio::test]
+async fn kept_keys_that_cannot_be_read_are_left() {
+    let bench = Bench::new(partner(), [set_of(&["a"])]);
+    let source = bench.cache.issuer().key_source();
+    let issuer = bench.cache.issuer().name().clone();
+    let record = |body: &[u8]| KeySetRecord {
+        issuer: issuer.clone(),
+        source: source.clone(),
+        body: body.to_vec(),
+        fetched_at: UnixMillis(i64::MAX),
+        max_age: None,
+    };
+    bench.cache.restore(record(b"{"));
+    assert_eq!(bench.held("a"), Err("key.unavailable"));
+    // A time that has not come yet does not make them fresh for ever.
+    bench.cache.restore(record(&set_of(&["a"]).unwrap().body));
+    assert_eq!(bench.held("a"), Ok(()));
+    assert_eq!(bench.cache.status().last_fetch, Some(bench.clock.now()));
 }

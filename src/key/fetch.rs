@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use url::{Host, Origin, Url};
 
 use super::address::{AddressRefused, Reach, VettingResolver};
-use super::key_set::{self, KeySetFault};
+use super::key_set::{self, KeySet, KeySetFault};
 use crate::issuer::{Issuer, KeyLocation};
 use crate::json;
 
@@ -42,6 +43,9 @@ pub(super) enum FetchFault {
     AddressRefused,
     #[error("no answer within the time limit")]
     Timeout,
+    /// Nobody was there to be asked: no address, no route, no listener.
+    #[error("cannot reach it: {0}")]
+    Unreachable(String),
     #[error("cannot connect: {0}")]
     Connection(String),
     #[error("the answer has status {0}, not 200")]
@@ -63,12 +67,33 @@ pub(super) enum FetchFault {
 }
 
 impl FetchFault {
+    /// Whether the attempt ended before any server was asked.
+    pub(super) fn reached_nobody(&self) -> bool {
+        match self {
+            FetchFault::NotConfigured
+            | FetchFault::Url(_)
+            | FetchFault::AddressRefused
+            | FetchFault::Unreachable(_)
+            | FetchFault::LocalFile { .. } => true,
+            FetchFault::Timeout
+            | FetchFault::Connection(_)
+            | FetchFault::Status(_)
+            | FetchFault::Redirect
+            | FetchFault::ContentType
+            | FetchFault::TooLarge
+            | FetchFault::Metadata(_)
+            | FetchFault::KeySet(_)
+            | FetchFault::Stopped => false,
+        }
+    }
+
     /// The metric's label: a closed list.
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             FetchFault::NotConfigured => "not_configured",
             FetchFault::Url(_) | FetchFault::AddressRefused => "refused",
             FetchFault::Timeout => "timeout",
+            FetchFault::Unreachable(_) => "unreachable",
             FetchFault::Connection(_) => "connection",
             FetchFault::Status(_) => "status",
             FetchFault::Redirect => "redirect",
@@ -86,7 +111,9 @@ pub(super) type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched, Fetch
 
 /// Where key sets come from: the network, or a test's script.
 pub(super) trait Fetch: Send + Sync {
-    fn fetch<'a>(&'a self, issuer: &'a Issuer) -> Fetching<'a>;
+    /// Fetches an issuer's key set. `held` is what it gave last: a SPIFFE bundle endpoint may have to prove itself with
+    /// the authorities in there.
+    fn fetch<'a>(&'a self, issuer: &'a Issuer, held: Option<Arc<KeySet>>) -> Fetching<'a>;
 }
 
 /// Bounds of one fetch.
@@ -107,7 +134,7 @@ impl Limits {
 pub(super) struct HttpFetch(pub(super) Limits);
 
 impl Fetch for HttpFetch {
-    fn fetch<'a>(&'a self, issuer: &'a Issuer) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, issuer: &'a Issuer, _held: Option<Arc<KeySet>>) -> Fetching<'a> {
         Box::pin(async move {
             let attempt = attempt(self.0, issuer);
             tokio::time::timeout(self.0.total, attempt).await.unwrap_or(Err(FetchFault::Timeout))
@@ -342,7 +369,14 @@ fn connection(error: &reqwest::Error) -> FetchFault {
         return FetchFault::AddressRefused;
     }
     let last = causes.last().map_or_else(|| "the request failed".to_owned(), ToString::to_string);
-    FetchFault::Connection(last)
+    let reached_nobody = |cause: &&(dyn std::error::Error + 'static)| {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        use std::io::ErrorKind as Kind;
+        matches!(kind, Some(Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable))
+            // The resolver's errors have no kind; hyper-util's wording is the only mark.
+            || cause.to_string().starts_with("dns error")
+    };
+    if causes.iter().any(reached_nobody) { FetchFault::Unreachable(last) } else { FetchFault::Connection(last) }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ async fn fetch(settings: IssuerSettings) -> Result<Fetched, FetchFault> {
 
 async fn fetch_within(limits: Limits, settings: IssuerSettings) -> Result<Fetched, FetchFault> {
     let issuers = issuers(&[settings]);
-    HttpFetch(limits).fetch(issuers.iter().next().unwrap()).await
+    HttpFetch(limits).fetch(issuers.iter().next().unwrap(), None).await
 }
 
 /// The answer to `GET /keys` of a server that answers so.

@@ -15,8 +15,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::VerifyingKey;
 use super::key_set::KeySetUse;
+use super::verifying_key::{KeyName, VerifyingKey};
 use crate::vocab::{Algorithm, KeyId};
 
 /// Why a key of a set is left out. The rest of the set stays (RFC 7517 §5).
@@ -90,10 +90,13 @@ pub(super) fn prepare(jwk: &Value, purpose: KeySetUse, allowed: &[Algorithm]) ->
         Some(Value::String(id)) => Some(KeyId::parse(id).map_err(|_| SkippedKey::BadKeyId)?),
         Some(_) => return Err(SkippedKey::BadKeyId),
     };
+    // One that is no text matches no tenant, for the kinds that look at it.
+    let issuer = members.get("issuer").map(|issuer| issuer.as_str().unwrap_or_default().into());
+    let name = KeyName { id, issuer };
     let algorithms = |family: &[Algorithm]| algorithms(members, family, allowed);
-    let ready = |algorithm, key| vec![VerifyingKey::new(id.clone(), algorithm, key)];
+    let ready = |algorithm, key| vec![VerifyingKey::new(name.clone(), algorithm, key)];
     match key_type {
-        "RSA" => rsa(members, &algorithms(&RSA_FAMILY)?, id.as_ref()),
+        "RSA" => rsa(members, &algorithms(&RSA_FAMILY)?, &name),
         "EC" => {
             let (algorithm, verifier, coordinate_bytes) = curve(text(members, "crv")?)?;
             algorithms(&[algorithm])?;
@@ -163,7 +166,7 @@ fn unsigned(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Skipped
 fn rsa(
     members: &Map<String, Value>,
     algorithms: &[Algorithm],
-    id: Option<&KeyId>,
+    name: &KeyName,
 ) -> Result<Vec<VerifyingKey>, SkippedKey> {
     let (n, e) = (unsigned(members, "n")?, unsigned(members, "e")?);
     check_rsa_size(&n, &e)?;
@@ -172,7 +175,7 @@ fn rsa(
     prepared
         .map(|(algorithm, parameters)| {
             let key = components.to_parsed_public_key(parameters).map_err(|_| SkippedKey::Malformed)?;
-            Ok(VerifyingKey::new(id.cloned(), algorithm, key))
+            Ok(VerifyingKey::new(name.clone(), algorithm, key))
         })
         .collect()
 }

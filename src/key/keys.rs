@@ -6,23 +6,42 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::cache::Cache;
-use super::fetch::{Fetch, HttpFetch, Limits, read_file};
-use super::key_set::{KeySet, KeySetFault, KeySetUse};
-use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey};
+use super::cache::{Cache, World, purpose};
+use super::fetch::{HttpFetch, Limits, read_file};
+use super::key_set::{KeySet, KeySetFault};
+use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, report};
 use crate::client_auth::UnverifiedAssertion;
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
-use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer};
+use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer, TrustedIssuers};
 use crate::json;
-use crate::vocab::{IssuerKind, IssuerName};
+use crate::store::{KeySetRecord, Store};
+use crate::vocab::IssuerName;
 
 /// The keys of all configured issuers.
 pub struct Keys {
-    fetch: Arc<dyn Fetch>,
     entries: HashMap<IssuerName, Arc<Entry>>,
     /// In the configuration's order.
     names: Vec<IssuerName>,
+}
+
+/// What a new [`Keys`] may take over.
+pub enum Previous<'a> {
+    /// Nothing: everything is fetched.
+    Nothing,
+    /// What the store kept of an earlier run.
+    Kept(Vec<KeySetRecord>),
+    /// What runs now, at a reload.
+    Running(&'a Keys),
+}
+
+/// A key that may have signed an assertion, and the issuer whose it is.
+#[derive(Debug, Clone)]
+pub struct CandidateKey {
+    /// Whose key it is.
+    pub issuer: TrustedIssuer,
+    /// The key.
+    pub key: VerifyingKey,
 }
 
 /// A cache and, unless it is a file's, the task that keeps it fresh.
@@ -40,21 +59,20 @@ impl Drop for Entry {
 }
 
 impl Keys {
-    /// Starts fetching the keys of every enabled issuer, inside a Tokio runtime, and does not wait for any. Of `previous`,
-    /// the caches of issuers whose settings are the same go on; those of the others stop when it is dropped. Files are
-    /// read again; one that cannot be read now keeps what it gave before.
+    /// Starts fetching the keys of every enabled issuer, inside a Tokio runtime, and does not wait for any. At a reload
+    /// the caches of issuers whose settings are the same go on; those of the others stop when `previous` is dropped, and
+    /// what they hold serves until the new ones have fetched, if it is from the same place. Files are read again; one
+    /// that cannot be read now keeps what it gave before. Good answers are kept in `store`, where there is one.
     #[must_use]
-    pub fn start(issuers: &Issuers, previous: Option<&Keys>, clock: &Clock) -> Keys {
-        Keys::start_with(issuers, previous, clock, Arc::new(HttpFetch(Limits::DEFAULT)))
+    pub fn start(issuers: &Issuers, previous: Previous<'_>, clock: &Clock, store: Option<Arc<dyn Store>>) -> Keys {
+        let fetch = Arc::new(HttpFetch(Limits::DEFAULT));
+        Keys::start_in(&World { clock: clock.clone(), fetch, store }, issuers, previous)
     }
 
-    pub(super) fn start_with(issuers: &Issuers, previous: Option<&Keys>, clock: &Clock, fetch: Arc<dyn Fetch>) -> Keys {
-        let fetch = previous.map_or(fetch, |keys| keys.fetch.clone());
-        let mut keys = Keys { fetch, entries: HashMap::new(), names: Vec::new() };
+    pub(super) fn start_in(world: &World, issuers: &Issuers, mut previous: Previous<'_>) -> Keys {
+        let mut keys = Keys { entries: HashMap::new(), names: Vec::new() };
         for issuer in issuers.iter().filter(|issuer| !issuer.settings().disabled) {
-            let before = previous.and_then(|keys| keys.entries.get(issuer.name()));
-            let before = before.filter(|entry| entry.cache.issuer().settings() == issuer.settings());
-            let entry = keys.entry(issuer, before, clock);
+            let entry = Entry::start(issuer, world, &mut previous);
             keys.names.push(issuer.name().clone());
             keys.entries.insert(issuer.name().clone(), entry);
         }
@@ -65,10 +83,9 @@ impl Keys {
     pub fn check_files(issuers: &Issuers, faults: &mut Diagnostics) {
         for issuer in issuers.iter() {
             let Some(KeyLocation::File(path)) = issuer.key_location() else { continue };
-            let purpose = if issuer.kind() == IssuerKind::Spiffe { KeySetUse::SpiffeJwt } else { KeySetUse::Oidc };
             match read_file(path) {
                 Err(fault) => faults.push(Diagnostic::file(path, fault.to_string()).fix(FILE_FIX)),
-                Ok(file) => match KeySet::parse(&file.body, purpose, issuer.algorithms()) {
+                Ok(file) => match KeySet::parse(&file.body, purpose(issuer), issuer.algorithms()) {
                     Err(fault) => faults.push(no_key_set(path, &file.body, &fault)),
                     Ok(set) if set.is_empty() => faults.push(no_usable_key(path, issuer, &set)),
                     Ok(_) => {}
@@ -77,31 +94,85 @@ impl Keys {
         }
     }
 
-    /// The key of this issuer that the assertion's header names.
+    /// The keys that may have signed an assertion: one, unless several clusters share the `iss` and more than one of them
+    /// has a key with the header's `kid`. Which of those signed it is for `claims` to find out.
     ///
     /// # Errors
-    /// See [`KeyFailure`].
+    /// See [`KeyFailure`]; with several issuers [`KeyFailure::Unavailable`] comes first, since the key may be theirs.
     pub async fn find(
+        &self,
+        issuers: &TrustedIssuers,
+        assertion: &UnverifiedAssertion,
+    ) -> Result<Vec<CandidateKey>, KeyFailure> {
+        let looked = self.look(issuers, assertion);
+        if looked.found.is_empty() && !looked.worth_asking.is_empty() {
+            // All at once: one that hangs must not use up the time of the others.
+            futures_util::future::join_all(looked.worth_asking.iter().map(|cache| cache.ask())).await;
+            return self.look(issuers, assertion).outcome();
+        }
+        looked.outcome()
+    }
+
+    /// The whole key set of an issuer, as it is held now or after the fetch that this asks for.
+    ///
+    /// # Errors
+    /// [`KeyFailure::Unavailable`].
+    pub async fn key_set(&self, issuer: &TrustedIssuer) -> Result<Arc<KeySet>, KeyFailure> {
+        let cache = &self.entry_of(issuer.name())?.cache;
+        if cache.held().is_err() {
+            cache.ask().await;
+        }
+        cache.held()
+    }
+
+    fn look(&self, issuers: &TrustedIssuers, assertion: &UnverifiedAssertion) -> Looked<'_> {
+        let mut looked = Looked::default();
+        for issuer in issuers.iter() {
+            match self.look_at(issuer, assertion) {
+                Ok(key) => looked.found.push(CandidateKey { issuer: issuer.clone(), key }),
+                Err((failure, cache)) => {
+                    looked.worth_asking.extend(cache);
+                    looked.failures.push(failure);
+                }
+            }
+        }
+        looked
+    }
+
+    /// The key among those held; or why not, with the cache that a fetch might change it in.
+    fn look_at(
         &self,
         issuer: &TrustedIssuer,
         assertion: &UnverifiedAssertion,
-    ) -> Result<VerifyingKey, KeyFailure> {
+    ) -> Result<VerifyingKey, (KeyFailure, Option<&Arc<Cache>>)> {
         let algorithm = assertion.unverified_algorithm();
         let id = assertion.unverified_key_id();
         // Both cost nothing, and neither may cause a fetch.
         if !issuer.algorithms().contains(&algorithm) {
-            return Err(KeyRefusal::AlgorithmNotAllowed { algorithm }.into());
+            return Err((KeyRefusal::AlgorithmNotAllowed { algorithm }.into(), None));
         }
         if id.is_none() && !issuer.settings().allow_missing_kid {
-            return Err(KeyRefusal::MissingKeyId.into());
+            return Err((KeyRefusal::MissingKeyId.into(), None));
         }
-        self.entry_of(issuer.name())?.cache.find(id, algorithm).await
+        let cache = &self.entry_of(issuer.name()).map_err(|failure| (failure, None))?.cache;
+        cache.find(id, algorithm).map_err(|failure| {
+            let may_change = match &failure {
+                KeyFailure::Unavailable { .. } | KeyFailure::Refusal(KeyRefusal::Unknown { .. }) => Some(cache),
+                KeyFailure::Refusal(_) => None,
+            };
+            (failure, may_change)
+        })
     }
 
     /// How every issuer's keys stand, in the configuration's order; disabled issuers have none.
     #[must_use]
     pub fn statuses(&self) -> Vec<KeyStatus> {
         self.names.iter().filter_map(|name| self.entries.get(name)).map(|entry| entry.cache.status()).collect()
+    }
+
+    /// Brings the gauges of all issuers up to date; called when metrics are read.
+    pub fn publish_gauges(&self) {
+        self.statuses().iter().for_each(report::gauges);
     }
 
     /// Fetches an issuer's keys now and waits for them.
@@ -116,27 +187,57 @@ impl Keys {
         }
     }
 
-    fn entry(&self, issuer: &Arc<Issuer>, before: Option<&Arc<Entry>>, clock: &Clock) -> Arc<Entry> {
-        let is_file = matches!(issuer.key_location(), Some(KeyLocation::File(_)));
-        if let (Some(entry), false) = (before, is_file) {
-            return entry.clone();
-        }
-        let cache = Arc::new(Cache::new(issuer.clone(), self.fetch.clone(), clock.clone()));
-        if !is_file {
-            let refresher = Some(cache.keep_fresh());
-            return Arc::new(Entry { cache, refresher });
-        }
-        cache.read_own_file();
-        if let Some(entry) = before {
-            cache.inherit(&entry.cache);
-        }
-        Arc::new(Entry { cache, refresher: None })
-    }
-
     fn entry_of(&self, name: &IssuerName) -> Result<&Arc<Entry>, KeyFailure> {
         let missing =
             || KeyFailure::Unavailable { issuer: name.clone(), last_error: "the issuer is not enabled".to_owned() };
         self.entries.get(name).ok_or_else(missing)
+    }
+}
+
+impl Entry {
+    fn start(issuer: &Arc<Issuer>, world: &World, previous: &mut Previous<'_>) -> Arc<Entry> {
+        let is_file = matches!(issuer.key_location(), Some(KeyLocation::File(_)));
+        let before = match previous {
+            Previous::Running(keys) => keys.entries.get(issuer.name()),
+            Previous::Nothing | Previous::Kept(_) => None,
+        };
+        if let Some(entry) = before.filter(|entry| !is_file && entry.cache.issuer().settings() == issuer.settings()) {
+            return Arc::clone(entry);
+        }
+        let cache = Arc::new(Cache::new(Arc::clone(issuer), world.clone()));
+        if is_file {
+            cache.read_own_file();
+        }
+        if let Some(entry) = before {
+            cache.inherit(&entry.cache);
+        }
+        if let (Previous::Kept(kept), false) = (previous, is_file)
+            && let Some(position) = kept.iter().position(|record| record.issuer == *issuer.name())
+        {
+            cache.restore(kept.swap_remove(position));
+        }
+        let refresher = (!is_file).then(|| cache.keep_fresh());
+        Arc::new(Entry { cache, refresher })
+    }
+}
+
+/// What several issuers' caches say about one assertion.
+#[derive(Default)]
+struct Looked<'a> {
+    found: Vec<CandidateKey>,
+    failures: Vec<KeyFailure>,
+    worth_asking: Vec<&'a Arc<Cache>>,
+}
+
+impl Looked<'_> {
+    fn outcome(self) -> Result<Vec<CandidateKey>, KeyFailure> {
+        if !self.found.is_empty() {
+            return Ok(self.found);
+        }
+        let is_unavailable = |failure: &KeyFailure| matches!(failure, KeyFailure::Unavailable { .. });
+        let mut failures = self.failures;
+        let first = failures.iter().position(is_unavailable).unwrap_or(0);
+        if failures.is_empty() { Err(KeyRefusal::NoneFits.into()) } else { Err(failures.swap_remove(first)) }
     }
 }
 

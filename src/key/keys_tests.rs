@@ -3,21 +3,26 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::cache::tests::{Script, partner, set_of};
-use super::super::fetch::FetchFault;
+use super::super::fetch::{Fetch, FetchFault};
 use super::*;
 use crate::client_auth::AssertionShape;
 use crate::config::{IssuerSettings, KeySource};
 use crate::issuer::tests::{assertion, issuers};
-use crate::vocab::{Algorithm, UnixTime};
+use crate::vocab::{Algorithm, IssuerKind, UnixTime};
 
 fn clock() -> Clock {
     Clock::manual(UnixTime(1_790_000_000))
 }
 
-async fn find(keys: &Keys, issuers: &Issuers, header: serde_json::Value) -> Result<VerifyingKey, &'static str> {
+fn start(issuers: &Issuers, previous: Previous<'_>, (clock, script): (&Clock, &Arc<Script>)) -> Keys {
+    let fetch: Arc<dyn Fetch> = script.clone();
+    Keys::start_in(&World { clock: clock.clone(), fetch, store: None }, issuers, previous)
+}
+
+async fn find(keys: &Keys, issuers: &Issuers, header: serde_json::Value) -> Result<Vec<CandidateKey>, &'static str> {
     let assertion = assertion(AssertionShape::JwtBearer, &header, &json!({"iss": "https://idp.example"}));
-    let issuer = issuers.trusted(&assertion).unwrap();
-    keys.find(&issuer, &assertion).await.map_err(|failure| failure.cause())
+    let trusted = issuers.trusted(&assertion).unwrap();
+    keys.find(&trusted, &assertion).await.map_err(|failure| failure.cause())
 }
 
 /// Lets spawned tasks run until they wait.
@@ -27,38 +32,61 @@ async fn settle() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn keys_are_fetched_at_the_start_and_again_within_five_minutes() {
-    let (issuers, script) = (issuers(&[partner()]), Script::new([set_of(&["a"])]));
-    let keys = Keys::start_with(&issuers, None, &clock(), script.clone());
+    let (issuers, script, clock) = (issuers(&[partner()]), Script::new([set_of(&["a"])]), clock());
+    let keys = start(&issuers, Previous::Nothing, (&clock, &script));
     assert!(find(&keys, &issuers, json!({"alg": "ES256", "kid": "a"})).await.is_ok());
     assert_eq!(script.calls(), 1);
     for round in 2..5 {
-        tokio::time::advance(Duration::from_secs(240)).await;
+        settle().await;
+        clock.advance(Duration::from_secs(240));
         settle().await;
         assert_eq!(script.calls(), round);
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_failed_fetch_is_tried_again_after_five_seconds() {
-    let answers = [Err(FetchFault::Timeout), Err(FetchFault::Timeout), set_of(&["a"])];
-    let (issuers, script) = (issuers(&[partner()]), Script::new(answers));
-    let keys = Keys::start_with(&issuers, None, &clock(), script.clone());
-    settle().await;
-    for (wait, calls) in [(4, 1), (1, 2), (9, 2), (1, 3)] {
-        tokio::time::advance(Duration::from_secs(wait)).await;
-        settle().await;
-        assert_eq!(script.calls(), calls);
+#[tokio::test]
+async fn a_failed_fetch_is_tried_again_soon_and_sooner_if_nobody_was_asked() {
+    for (fault, waits) in [
+        (FetchFault::Unreachable("refused".into()), [(4, 1), (1, 2), (9, 2), (1, 3)]),
+        (FetchFault::Timeout, [(29, 1), (1, 2), (59, 2), (1, 3)]),
+    ] {
+        let answers = [Err(fault.clone()), Err(fault), set_of(&["a"])];
+        let (issuers, script, clock) = (issuers(&[partner()]), Script::new(answers), clock());
+        let keys = start(&issuers, Previous::Nothing, (&clock, &script));
+        for (wait, calls) in waits {
+            settle().await;
+            clock.advance(Duration::from_secs(wait));
+            settle().await;
+            assert_eq!(script.calls(), calls);
+        }
+        assert!(find(&keys, &issuers, json!({"alg": "ES256", "kid": "a"})).await.is_ok());
     }
-    assert!(find(&keys, &issuers, json!({"alg": "ES256", "kid": "a"})).await.is_ok());
+}
+
+#[tokio::test]
+async fn requests_and_the_refresher_share_one_fetch_in_thirty_seconds() {
+    let (issuers, clock) = (issuers(&[partner()]), clock());
+    let script = Script::new([set_of(&["a"]), Err(FetchFault::Status(500))]);
+    let keys = start(&issuers, Previous::Nothing, (&clock, &script));
+    settle().await;
+    // Ten minutes of a flood at an issuer that went down; the first fetch was before it.
+    for second in 0..600 {
+        let unknown = json!({"alg": "ES256", "kid": format!("random-{second}")});
+        assert_eq!(find(&keys, &issuers, unknown).await.unwrap_err(), "key.unknown");
+        assert!(find(&keys, &issuers, json!({"alg": "ES256", "kid": "a"})).await.is_ok());
+        clock.advance(Duration::from_secs(1));
+        settle().await;
+    }
+    assert!((15..=21).contains(&script.calls()), "{}", script.calls());
 }
 
 #[tokio::test]
 async fn what_the_header_alone_decides_causes_no_fetch() {
     let settings = IssuerSettings { algorithms: Some(vec![Algorithm::ES256]), ..partner() };
     let (issuers, script) = (issuers(&[settings]), Script::new([set_of(&["a"])]));
-    let keys = Keys::start_with(&issuers, None, &clock(), script.clone());
+    let keys = start(&issuers, Previous::Nothing, (&clock(), &script));
     settle().await;
     for (header, cause) in [
         (json!({"alg": "RS256", "kid": "other"}), "key.algorithm_not_allowed"),
@@ -78,34 +106,71 @@ async fn a_reload_keeps_the_keys_of_unchanged_issuers_and_asks_anew_for_changed_
     };
     let script = Script::new([set_of(&["a"])]);
     let first = issuers(&[partner(), moved(other(), "https://b.example")]);
-    let keys = Keys::start_with(&first, None, &clock(), script.clone());
+    let keys = start(&first, Previous::Nothing, (&clock(), &script));
     settle().await;
     assert_eq!(script.calls(), 2);
     let second = issuers(&[partner(), moved(other(), "https://c.example")]);
-    let reloaded = Keys::start_with(&second, Some(&keys), &clock(), script.clone());
+    let reloaded = start(&second, Previous::Running(&keys), (&clock(), &script));
     drop(keys);
     settle().await;
     assert_eq!(script.calls(), 3);
     assert!(reloaded.statuses().iter().all(|status| status.usable));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_issuer_that_is_gone_or_disabled_is_not_asked_again() {
-    let (with, script) = (issuers(&[partner()]), Script::new([set_of(&["a"])]));
-    let keys = Keys::start_with(&with, None, &clock(), script.clone());
+    let (with, script, clock) = (issuers(&[partner()]), Script::new([set_of(&["a"])]), clock());
+    let keys = start(&with, Previous::Nothing, (&clock, &script));
     settle().await;
     let without = issuers(&[IssuerSettings { disabled: true, ..partner() }]);
-    let reloaded = Keys::start_with(&without, Some(&keys), &clock(), script.clone());
+    let reloaded = start(&without, Previous::Running(&keys), (&clock, &script));
     drop(keys);
-    tokio::time::advance(Duration::from_secs(3600)).await;
+    clock.advance(Duration::from_secs(3600));
     settle().await;
     assert_eq!((script.calls(), reloaded.statuses().len()), (1, 0));
 }
 
 #[tokio::test]
+async fn other_settings_keep_the_keys_of_the_same_source_until_the_new_fetch() {
+    let (first, clock) = (issuers(&[partner()]), clock());
+    let script = Script::new([set_of(&["a"]), Err(FetchFault::Timeout)]);
+    let keys = start(&first, Previous::Nothing, (&clock, &script));
+    settle().await;
+    let second = issuers(&[IssuerSettings { leeway: Some(Duration::ZERO), ..partner() }]);
+    let reloaded = start(&second, Previous::Running(&keys), (&clock, &script));
+    drop(keys);
+    settle().await;
+    assert_eq!(script.calls(), 2);
+    assert!(find(&reloaded, &second, json!({"alg": "ES256", "kid": "a"})).await.is_ok());
+}
+
+#[tokio::test]
+async fn clusters_that_share_an_iss_are_told_apart_by_who_has_the_key() {
+    let cluster = |name: &str| IssuerSettings {
+        name: IssuerName::parse(name).unwrap(),
+        kind: IssuerKind::Kubernetes,
+        keys: KeySource::Url(url::Url::parse(&format!("https://{name}.example/jwks")).unwrap()),
+        ..partner()
+    };
+    let (issuers, clock) = (issuers(&[cluster("one"), cluster("two"), cluster("three")]), clock());
+    // In the order of the issuers: their first fetches begin in it.
+    let script = Script::new([set_of(&["a"]), set_of(&["a", "b"]), Err(FetchFault::Timeout)]);
+    let keys = start(&issuers, Previous::Nothing, (&clock, &script));
+    settle().await;
+    let names = |found: Vec<CandidateKey>| found.iter().map(|one| one.issuer.name().to_string()).collect::<Vec<_>>();
+    let named = |kid: &str| json!({"alg": "ES256", "kid": kid});
+    assert_eq!(names(find(&keys, &issuers, named("b")).await.unwrap()), ["two"]);
+    assert_eq!(names(find(&keys, &issuers, named("a")).await.unwrap()), ["one", "two"]);
+    assert_eq!(script.calls(), 3);
+    // It may be a key of the one that cannot be asked.
+    assert_eq!(find(&keys, &issuers, named("c")).await.unwrap_err(), "key.unavailable");
+    assert_eq!(script.calls(), 6);
+}
+
+#[tokio::test]
 async fn an_operator_can_fetch_now_and_sees_how_the_keys_stand() {
     let (issuers, script) = (issuers(&[partner()]), Script::new([set_of(&["a"]), Err(FetchFault::Status(404))]));
-    let keys = Keys::start_with(&issuers, None, &clock(), script.clone());
+    let keys = start(&issuers, Previous::Nothing, (&clock(), &script));
     let name = IssuerName::parse("partner").unwrap();
     let status = keys.refresh(&name).await.unwrap();
     let shown = serde_json::to_value(&status).unwrap();
@@ -128,17 +193,17 @@ async fn a_key_file_is_read_at_each_reload_and_a_broken_one_keeps_the_old_keys()
     let held = |keys: &Keys| keys.statuses()[0].keys.iter().filter_map(|line| line.id.clone()).collect::<Vec<_>>();
     let named = |id: &str| vec![crate::vocab::KeyId::parse(id).unwrap()];
     write(&["a"]);
-    let first = Keys::start_with(&issuers, None, &clock(), script.clone());
+    let first = start(&issuers, Previous::Nothing, (&clock(), &script));
     assert_eq!(held(&first), named("a"));
     assert_eq!(find(&first, &issuers, json!({"alg": "ES256", "kid": "b"})).await.unwrap_err(), "key.unknown");
     write(&["b"]);
-    let second = Keys::start_with(&issuers, Some(&first), &clock(), script.clone());
+    let second = start(&issuers, Previous::Running(&first), (&clock(), &script));
     assert_eq!(held(&second), named("b"));
     std::fs::write(&file, "{").unwrap();
-    let third = Keys::start_with(&issuers, Some(&second), &clock(), script.clone());
+    let third = start(&issuers, Previous::Running(&second), (&clock(), &script));
     assert_eq!(held(&third), named("b"));
     assert_eq!(script.calls(), 0);
-    let fresh = Keys::start_with(&issuers, None, &clock(), script.clone());
+    let fresh = start(&issuers, Previous::Nothing, (&clock(), &script));
     assert_eq!(find(&fresh, &issuers, json!({"alg": "ES256", "kid": "b"})).await.unwrap_err(), "key.unavailable");
 }
 

@@ -23,6 +23,8 @@ pub struct KeyStatus {
     /// When they were last fetched with success.
     #[serde(serialize_with = "rfc3339")]
     pub last_fetch: Option<UnixTime>,
+    /// Whether they were kept from before a restart and no fetch has confirmed them yet.
+    pub restored: bool,
     /// How long ago that was.
     pub age_seconds: Option<u64>,
     /// When they will be fetched next; files are read at a reload.

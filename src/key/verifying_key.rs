@@ -12,19 +12,33 @@ pub struct VerifyingKey(Arc<Prepared>);
 
 struct Prepared {
     id: Option<KeyId>,
+    issuer: Option<Box<str>>,
     algorithm: Algorithm,
     key: ParsedPublicKey,
 }
 
+/// What a key set says of a key beside the key itself.
+#[derive(Clone)]
+pub(super) struct KeyName {
+    pub(super) id: Option<KeyId>,
+    pub(super) issuer: Option<Box<str>>,
+}
+
 impl VerifyingKey {
-    pub(super) fn new(id: Option<KeyId>, algorithm: Algorithm, key: ParsedPublicKey) -> VerifyingKey {
-        VerifyingKey(Arc::new(Prepared { id, algorithm, key }))
+    pub(super) fn new(name: KeyName, algorithm: Algorithm, key: ParsedPublicKey) -> VerifyingKey {
+        VerifyingKey(Arc::new(Prepared { id: name.id, issuer: name.issuer, algorithm, key }))
     }
 
     /// Its `kid`.
     #[must_use]
     pub fn id(&self) -> Option<&KeyId> {
         self.0.id.as_ref()
+    }
+
+    /// Whose tokens it signs, where the key set says so key by key (Entra's `issuer` member).
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.issuer.as_deref()
     }
 
     /// The only algorithm it verifies (RFC 8725 §3.1).

@@ -1,5 +1,7 @@
 //! What the store keeps, as plain records.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::config::SigningAlgorithm;
@@ -113,6 +115,21 @@ impl std::fmt::Debug for KeyRecord {
             .field("algorithm", &self.algorithm)
             .finish_non_exhaustive()
     }
+}
+
+/// An issuer's last good key set, for a start without network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySetRecord {
+    /// Whose: the configured name.
+    pub issuer: IssuerName,
+    /// Where it came from; a set is taken up again only for the same source.
+    pub source: String,
+    /// The issuer's answer, byte for byte; it is parsed again when it is taken up.
+    pub body: Vec<u8>,
+    /// When it was fetched.
+    pub fetched_at: UnixMillis,
+    /// The answer's `max-age`.
+    pub max_age: Option<Duration>,
 }
 
 /// A minted token's life.

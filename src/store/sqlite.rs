@@ -20,8 +20,8 @@ use self::directory::Directory;
 use self::reader::Reader;
 use self::writer::Writer;
 use super::{
-    AuditEntry, AuditFilter, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyRecord, Pending,
-    SessionRecord, Store, StoreFault, UserRecord, UserState,
+    AuditEntry, AuditFilter, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyRecord, KeySetRecord,
+    Pending, SessionRecord, Store, StoreFault, UserRecord, UserState,
 };
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
 
@@ -157,6 +157,14 @@ impl Store for Sqlite {
 
     fn signing_key_or(&self, key: KeyRecord) -> Pending<'_, Result<KeyRecord, StoreFault>> {
         Box::pin(async move { self.writer.run(move |group| group.signing_key_or(&key)).await })
+    }
+
+    fn key_sets(&self) -> Pending<'_, Result<Vec<KeySetRecord>, StoreFault>> {
+        Box::pin(self.reader.run(reader::key_sets))
+    }
+
+    fn keep_key_set(&self, set: KeySetRecord) -> Pending<'_, Result<(), StoreFault>> {
+        Box::pin(async move { self.writer.run(move |group| group.keep_key_set(&set)).await })
     }
 
     fn commit(&self, exchange: ExchangeCommit) -> Pending<'_, Result<CommitOutcome, StoreFault>> {

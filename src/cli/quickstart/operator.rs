@@ -63,7 +63,7 @@ impl Operator {
     /// When no configured issuer is named by them.
     pub fn explain(&self, claims: &Map<String, Value>) -> Result<String, String> {
         let rules = self.broker.exchange.rules.load();
-        let issuer = rules.issuers.by_claims(claims).ok_or("the claims name no configured issuer")?;
+        let issuer = rules.issuers.by_claims(claims).first().ok_or("the claims name no configured issuer")?;
         let now = self.broker.exchange.clock.now();
         Ok(policy::explain(&rules.policies, issuer, claims, None, now).to_string())
     }

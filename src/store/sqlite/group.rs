@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 use super::directory::{Changes, Directory};
 use super::rows;
 use crate::store::{
-    AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyRecord, ReplayClaim, SessionRecord,
-    UsedSecret, UserRecord, UserState,
+    AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyRecord, KeySetRecord, ReplayClaim,
+    SessionRecord, UsedSecret, UserRecord, UserState,
 };
 use crate::vocab::{CredentialName, TokenId, UnixTime, UserName};
 
@@ -281,6 +281,22 @@ impl<'a> Group<'a> {
         )?;
         self.audit_lines.push_str(&row.json);
         self.audit_lines.push('\n');
+        Ok(())
+    }
+
+    pub(super) fn keep_key_set(&mut self, set: &KeySetRecord) -> rusqlite::Result<()> {
+        self.execute(
+            "INSERT INTO key_sets (issuer, source, body, fetched_at, max_age) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (issuer) DO UPDATE SET source = excluded.source, body = excluded.body, \
+             fetched_at = excluded.fetched_at, max_age = excluded.max_age",
+            params![
+                set.issuer.as_str(),
+                set.source,
+                set.body,
+                set.fetched_at.0,
+                set.max_age.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX))
+            ],
+        )?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::directory::Changes;
 use super::{fault, files, rows};
-use crate::store::{AuditEntry, AuditFilter, KeyRecord, SessionRecord, StoreFault};
+use crate::store::{AuditEntry, AuditFilter, KeyRecord, KeySetRecord, SessionRecord, StoreFault};
 use crate::vocab::{TokenId, UnixTime};
 
 /// Idle connections kept open.
@@ -70,6 +70,11 @@ pub(super) fn directory(connection: &Connection) -> rusqlite::Result<Changes> {
 pub(super) fn signing_keys(connection: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
     let sql = "SELECT id, algorithm, pkcs8, created_at FROM signing_keys ORDER BY created_at, id";
     connection.prepare_cached(sql)?.query_map([], rows::key)?.collect()
+}
+
+pub(super) fn key_sets(connection: &Connection) -> rusqlite::Result<Vec<KeySetRecord>> {
+    let sql = "SELECT issuer, source, body, fetched_at, max_age FROM key_sets ORDER BY issuer";
+    connection.prepare_cached(sql)?.query_map([], rows::key_set)?.collect()
 }
 
 pub(super) fn session(connection: &Connection, token: &TokenId) -> rusqlite::Result<Option<SessionRecord>> {

@@ -1,13 +1,16 @@
 //! How records look as columns. Text read back is parsed again: a row that an editor spoiled is a fault, not a panic.
 
+use std::time::Duration;
+
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use crate::config::SigningAlgorithm;
 use crate::store::{
-    CredentialKind, CredentialRecord, KeyRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord, UserState,
+    CredentialKind, CredentialRecord, KeyRecord, KeySetRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord,
+    UserState,
 };
-use crate::vocab::{CredentialName, PolicyName, Scopes, UnixTime};
+use crate::vocab::{CredentialName, PolicyName, Scopes, UnixMillis, UnixTime};
 
 pub(super) fn state_name(state: UserState) -> &'static str {
     match state {
@@ -52,6 +55,18 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<UserRecord> {
         origin: policy.map_or(UserOrigin::Operator, UserOrigin::Policy),
         state: one_of(row, 2, &[UserState::Enabled, UserState::Disabled, UserState::Deleted], state_name)?,
         created_at: UnixTime(row.get(3)?),
+    })
+}
+
+/// `issuer, source, body, fetched_at, max_age`
+pub(super) fn key_set(row: &Row<'_>) -> rusqlite::Result<KeySetRecord> {
+    let max_age: Option<i64> = row.get(4)?;
+    Ok(KeySetRecord {
+        issuer: word(row, 0)?,
+        source: row.get(1)?,
+        body: row.get(2)?,
+        fetched_at: UnixMillis(row.get(3)?),
+        max_age: max_age.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
     })
 }
 
