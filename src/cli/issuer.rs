@@ -36,28 +36,54 @@ const COLUMNS: &[Column<Value>] = &[
     ("last error", |row| cell(row, "last_error")),
 ];
 
+/// What `status` and `refresh` show beyond the list.
+const DETAILS: &[Column<Value>] = &[
+    ("name", |row| cell(row, "issuer")),
+    ("source", |row| cell(row, "source")),
+    ("usable", |row| cell(row, "usable")),
+    ("keys", |row| key_lines(row).join("\n")),
+    ("left out", |row| left_out(row).join("\n")),
+    ("last fetch", |row| cell(row, "last_fetch")),
+    ("age", |row| row.get("age_seconds").and_then(Value::as_u64).map_or(String::new(), |age| format!("{age}s"))),
+    ("next fetch", |row| cell(row, "next_fetch")),
+    ("sequence", |row| cell(row, "sequence")),
+    ("last error", |row| cell(row, "last_error")),
+];
+
+/// `kid (alg)` of each key.
+fn key_lines(row: &Value) -> Vec<String> {
+    let keys = row.get("keys").and_then(Value::as_array).into_iter().flatten();
+    keys.map(|key| format!("{} ({})", cell(key, "id"), cell(key, "algorithm"))).collect()
+}
+
+/// How many keys were left out, by reason.
+fn left_out(row: &Value) -> Vec<String> {
+    let reasons = row.get("skipped").and_then(Value::as_object).into_iter().flatten();
+    reasons.map(|(reason, count)| format!("{count} {reason}")).collect()
+}
+
 /// Runs it.
 ///
 /// # Errors
 /// What failed, and the next step.
 pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     let server = AdminClient::of(global)?;
-    let (rows, format) = match command {
-        Command::List(output) => (all(&server).await?, output),
+    let (rows, format, columns) = match command {
+        Command::List(output) => (all(&server).await?, output, COLUMNS),
         Command::Status(Named { name, output }) => {
             let mut found = all(&server).await?;
             found.retain(|row| row.get("issuer").and_then(Value::as_str) == Some(&name));
             if found.is_empty() {
                 return Err(Failed(format!("there is no issuer {name}; `countersign issuer list` shows them")));
             }
-            (found, output)
+            (found, output, DETAILS)
         }
         Command::Refresh(Named { name, output }) => {
             let path = format!("/admin/v1/issuers/{}/refresh", segment(&name));
-            (vec![server.post(&path, &json!({})).await?], output)
+            (vec![server.post(&path, &json!({})).await?], output, DETAILS)
         }
     };
-    output::print(&output::listing(format.output, COLUMNS, &rows)?)
+    output::print(&output::listing(format.output, columns, &rows)?)
 }
 
 async fn all(server: &AdminClient) -> Result<Vec<Value>, Failed> {

@@ -55,6 +55,8 @@ struct Progress {
     due_at: Option<UnixMillis>,
     failures: u32,
     last_error: Option<FetchFault>,
+    /// An operator asked, and knows better than a sequence number.
+    accept_older: bool,
 }
 
 impl Cache {
@@ -98,8 +100,9 @@ impl Cache {
         let _ = tokio::time::timeout(schedule::WAIT, flight.landing()).await;
     }
 
-    /// Fetches now, or joins the fetch that runs; an operator's wish costs no token.
+    /// Fetches now, or joins the fetch that runs; an operator's wish costs no token, and takes an older bundle too.
     pub(super) async fn refresh(self: &Arc<Self>) -> Landed {
+        self.progress().accept_older = true;
         self.board(None).landing().await
     }
 
@@ -237,9 +240,11 @@ impl Cache {
     /// Makes an answer the snapshot. One that is no key set leaves the good keys in place; one without usable keys is
     /// the issuer's word that nothing verifies any more, and replaces them.
     fn settle(&self, started_at: UnixMillis, fetched: Result<Fetched, FetchFault>) -> Landed {
-        let read = fetched.and_then(|answer| self.read(answer, started_at, false));
-        report::fetched(self.issuer.name(), read.as_ref().map(|snapshot| &*snapshot.set));
         let mut progress = self.progress();
+        let accept_older = std::mem::take(&mut progress.accept_older);
+        let read = fetched.and_then(|answer| self.read(answer, started_at, false));
+        let read = read.and_then(|snapshot| if accept_older { Ok(snapshot) } else { self.in_order(snapshot) });
+        report::fetched(self.issuer.name(), read.as_ref().map(|snapshot| &*snapshot.set));
         match read {
             Ok(snapshot) => {
                 progress.due_at = snapshot.refresh_after.map(|wait| schedule::later(started_at, wait));
@@ -254,6 +259,15 @@ impl Cache {
                 progress.last_error = Some(fault.clone());
                 Err(fault)
             }
+        }
+    }
+
+    /// SPIFFE Trust Domain and Bundle §4.1.1: the sequence orders bundles. One without is taken as it comes.
+    fn in_order(&self, next: Snapshot) -> Result<Snapshot, FetchFault> {
+        let held = self.snapshot.load().as_ref().and_then(|held| held.set.sequence());
+        match (next.set.sequence(), held) {
+            (Some(found), Some(held)) if found < held => Err(FetchFault::OlderSequence { found, held }),
+            _ => Ok(next),
         }
     }
 

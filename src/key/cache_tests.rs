@@ -219,6 +219,41 @@ async fn a_key_that_its_issuer_removed_verifies_no_more_after_the_next_fetch() {
 }
 
 #[tokio::test]
+async fn an_older_spiffe_sequence_is_refused_unless_an_operator_asks() {
+    let bundle = |ids: &[&str], sequence: &str| {
+        let mut bundle: serde_json::Value = serde_json::from_slice(&set_of(ids).unwrap().body).unwrap();
+        bundle["keys"].as_array_mut().unwrap().iter_mut().for_each(|key| key["use"] = json!("jwt-svid"));
+        bundle["spiffe_sequence"] = serde_json::from_str(sequence).unwrap();
+        raw(&bundle.to_string())
+    };
+    let settings = IssuerSettings {
+        trust_domain: Some(::spiffe::TrustDomain::new("prod.example").unwrap()),
+        keys: crate::config::KeySource::BundleEndpoint(url::Url::parse("https://spire.example/bundle").unwrap()),
+        ..settings("mesh", IssuerKind::Spiffe)
+    };
+    let bench = Bench::new(settings, [bundle(&["a", "b"], "7")]);
+    assert_eq!(bench.find("a").await, Ok(()));
+    // A key that was removed with sequence 8 does not come back with 7.
+    for (ids, sequence, has_a) in
+        [(&["b"][..], "8", false), (&["a", "b"], "7", false), (&["a", "b"], "9", true), (&["b"], "\"9\"", false)]
+    {
+        bench.script.then(bundle(ids, sequence));
+        bench.clock.advance(COOLDOWN);
+        bench.cache.ask().await;
+        assert_eq!(bench.held("a").is_ok(), has_a, "{sequence}");
+    }
+    bench.script.then(bundle(&["b"], "9"));
+    bench.clock.advance(COOLDOWN);
+    bench.cache.ask().await;
+    bench.script.then(bundle(&["a"], "1"));
+    bench.clock.advance(COOLDOWN);
+    bench.cache.ask().await;
+    assert!(bench.cache.status().last_error.is_some_and(|error| error.contains("issuer refresh")));
+    assert!(bench.cache.refresh().await.is_ok());
+    assert_eq!((bench.held("a"), bench.held("b")), (Ok(()), Err("key.unknown")));
+}
+
+#[tokio::test]
 async fn stale_keys_serve_as_long_as_configured_and_then_nothing_does() {
     let hour = Duration::from_secs(3600);
     let settings = IssuerSettings { stale_keys_for: Some(hour), ..partner() };

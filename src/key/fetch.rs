@@ -62,6 +62,12 @@ pub(super) enum FetchFault {
     LocalFile { what: &'static str, path: String, error: String },
     #[error("{0}")]
     KeySet(#[from] KeySetFault),
+    /// Keys that were removed since must not come back from an old copy.
+    #[error(
+        "the bundle's sequence {found} is older than {held}, which is held; if the trust domain was made anew, run \
+         `countersign issuer refresh`"
+    )]
+    OlderSequence { found: u64, held: u64 },
     #[error("the fetch was stopped")]
     Stopped,
 }
@@ -83,6 +89,7 @@ impl FetchFault {
             | FetchFault::TooLarge
             | FetchFault::Metadata(_)
             | FetchFault::KeySet(_)
+            | FetchFault::OlderSequence { .. }
             | FetchFault::Stopped => false,
         }
     }
@@ -102,6 +109,7 @@ impl FetchFault {
             FetchFault::Metadata(_) => "metadata",
             FetchFault::LocalFile { .. } => "local_file",
             FetchFault::KeySet(_) => "key_set",
+            FetchFault::OlderSequence { .. } => "older_sequence",
             FetchFault::Stopped => "stopped",
         }
     }
