@@ -17,6 +17,9 @@ mod support;
 #[path = "attacks/row.rs"]
 #[macro_use]
 mod row;
+#[path = "attacks/issuer_row.rs"]
+#[macro_use]
+mod issuer_row;
 
 #[path = "attacks/audience.rs"]
 mod audience;
@@ -32,6 +35,8 @@ mod issuer;
 mod jose_algorithm;
 #[path = "attacks/jose_header.rs"]
 mod jose_header;
+#[path = "attacks/jwks_content.rs"]
+mod jwks_content;
 #[path = "attacks/mapping.rs"]
 mod mapping;
 #[path = "attacks/oauth_authentication.rs"]
@@ -42,6 +47,8 @@ mod oauth_request;
 mod oauth_wire;
 #[path = "attacks/secret.rs"]
 mod secret;
+#[path = "attacks/spiffe.rs"]
+mod spiffe;
 #[path = "attacks/time.rs"]
 mod time;
 
@@ -60,6 +67,7 @@ fn every_row_of_the_catalogue_is_tested_or_left_out_with_a_reason() {
         issuer::TESTED,
         jose_algorithm::TESTED,
         jose_header::TESTED,
+        jwks_content::TESTED,
         mapping::TESTED,
         oauth_authentication::TESTED,
         oauth_request::TESTED,

@@ -9,7 +9,7 @@ use crate::support::platform::Platform;
 use crate::support::setup::{Platforms, Setup};
 use crate::support::wire::{Reply, Request};
 
-/// A row of `catalogue.tsv`.
+/// A row of `catalogue.tsv`; status 0 stands for `CONFIG`.
 #[derive(Clone, Copy)]
 pub struct Entry {
     pub id: &'static str,
@@ -21,7 +21,9 @@ pub struct Entry {
 pub fn catalogue() -> impl Iterator<Item = Entry> {
     include_str!("catalogue.tsv").lines().skip(1).map(|line| {
         let [id, _area, _input, status, error] = line.split('\t').collect::<Vec<_>>().try_into().expect("five columns");
-        Entry { id, status: status.parse().expect("a status"), error }
+        // Refused before there is a request to answer.
+        let status = if status == "CONFIG" { 0 } else { status.parse().expect("a status") };
+        Entry { id, status, error }
     })
 }
 

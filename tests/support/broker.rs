@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use countersign::broker::{Broker, Origin};
 use countersign::clock::Clock;
-use countersign::http;
+use countersign::http::{self, Listening};
+use countersign::key::KeyStatus;
 use countersign::store::{
     AuditFilter, CredentialKind, CredentialRecord, SecretRecord, Store, UserOrigin, UserRecord, UserState,
 };
-use countersign::vocab::{CredentialName, Scopes, TraceId, UnixTime, UserName};
+use countersign::vocab::{CredentialName, IssuerName, Scopes, TraceId, UnixTime, UserName};
 use countersign::workload::credentials;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -29,6 +30,7 @@ pub struct TestBroker {
     pub clock: Clock,
     pub platforms: Platforms,
     broker: Arc<Broker>,
+    listening: Listening,
     directory: TempDir,
 }
 
@@ -50,8 +52,23 @@ impl TestBroker {
         let directory = tempfile::tempdir().expect("a directory");
         change(Setup::platforms(&platforms), &platforms).write(directory.path(), "127.0.0.1:0");
         let clock = Clock::manual(UnixTime(NOW));
-        let (broker, address) = open(&directory.path().join("countersign.yaml"), &clock).await;
-        TestBroker { address, clock, platforms, broker, directory }
+        TestBroker::open(directory, platforms, clock).await
+    }
+
+    /// Opens a broker on the configuration file there and serves it on a free port.
+    async fn open(directory: TempDir, platforms: Platforms, clock: Clock) -> TestBroker {
+        let origin = Origin { file: directory.path().join("countersign.yaml"), environment: Vec::new() };
+        let broker = Broker::open(origin, clock.clone()).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let listening = http::listen(&broker).await.expect("it listens");
+        TestBroker { address: listening.address, clock, platforms, broker, listening, directory }
+    }
+
+    /// Stops it, lets time pass, and starts it again on the same directory.
+    pub async fn restarted_after(self, pause: Duration) -> TestBroker {
+        self.listening.stop().await.expect("it served");
+        drop(self.broker);
+        self.clock.advance(pause);
+        TestBroker::open(self.directory, self.platforms, self.clock).await
     }
 
     /// Where its files are.
@@ -154,6 +171,27 @@ impl TestBroker {
 
 /// What an operator does, without the command line.
 impl TestBroker {
+    /// How an issuer's keys stand.
+    pub fn key_status(&self, issuer: &str) -> KeyStatus {
+        let statuses = self.broker.exchange.rules.load().keys.statuses();
+        statuses.into_iter().find(|status| status.issuer.as_str() == issuer).expect("the issuer is enabled")
+    }
+
+    /// Fetches an issuer's keys now, as `issuer refresh` does; what it says when that fails.
+    pub async fn refresh_keys(&self, issuer: &str) -> Result<(), String> {
+        let name = IssuerName::parse(issuer).expect("an issuer name");
+        let rules = self.broker.exchange.rules.load_full();
+        rules.keys.refresh(&name).await.map(drop).map_err(|failure| failure.to_string())
+    }
+
+    /// Replaces a text of `countersign.yaml`; it counts after a reload.
+    pub fn rewrite(&self, old: &str, new: &str) {
+        let file = self.directory().join("countersign.yaml");
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        assert!(text.contains(old), "no {old:?} in {text}");
+        std::fs::write(&file, text.replace(old, new)).expect("it can be written");
+    }
+
     /// Disables, enables or deletes a user.
     pub async fn set_user_state(&self, name: &str, state: UserState) {
         let name = UserName::parse(name).expect("a user name");
@@ -221,14 +259,4 @@ impl TestBroker {
     fn store(&self) -> &dyn Store {
         &*self.broker.exchange.store
     }
-}
-
-/// Opens a broker on its configuration file and serves it on a free port.
-async fn open(file: &Path, clock: &Clock) -> (Arc<Broker>, SocketAddr) {
-    let origin = Origin { file: file.to_owned(), environment: Vec::new() };
-    let broker = Broker::open(origin, clock.clone()).await.unwrap_or_else(|failure| panic!("{failure}"));
-    let listening = http::listen(&broker).await.expect("it listens");
-    let address = listening.address;
-    tokio::spawn(listening.ended());
-    (broker, address)
 }

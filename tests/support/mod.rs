@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod broker;
+pub mod faulty;
 pub mod issuer;
 pub mod keys;
 pub mod minted;
