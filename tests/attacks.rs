@@ -37,6 +37,10 @@ mod jose_algorithm;
 mod jose_header;
 #[path = "attacks/jwks_content.rs"]
 mod jwks_content;
+#[path = "attacks/jwks_fetch.rs"]
+mod jwks_fetch;
+#[path = "attacks/jwks_network.rs"]
+mod jwks_network;
 #[path = "attacks/mapping.rs"]
 mod mapping;
 #[path = "attacks/oauth_authentication.rs"]
@@ -68,6 +72,8 @@ fn every_row_of_the_catalogue_is_tested_or_left_out_with_a_reason() {
         jose_algorithm::TESTED,
         jose_header::TESTED,
         jwks_content::TESTED,
+        jwks_fetch::TESTED,
+        jwks_network::TESTED,
         mapping::TESTED,
         oauth_authentication::TESTED,
         oauth_request::TESTED,

@@ -4,6 +4,7 @@
 //! it holds back is held until the test says so, never for a time. Dropping it ends all of it.
 
 mod answer;
+mod bomb;
 mod serve;
 mod tls;
 
@@ -23,7 +24,10 @@ use super::assertion::Assertion;
 use super::keys::{TestKey, jwks};
 use super::platform::Platform;
 
+#[allow(unused_imports)] // each test program uses its own part
 pub use answer::{Answer, Delivery};
+#[allow(unused_imports)] // the same
+pub use bomb::gzip_bomb;
 pub use tls::Shown;
 use tls::{Authority, Tls};
 
@@ -76,8 +80,16 @@ impl FaultyIssuer {
         FaultyIssuer::new(keys, true)
     }
 
+    /// Another one over TLS on the same address, at another port.
+    pub fn neighbour(&self) -> FaultyIssuer {
+        FaultyIssuer::at(self.address.ip(), &[&self.key], true)
+    }
+
     fn new(keys: &[&TestKey], over_tls: bool) -> FaultyIssuer {
-        let host = own_address();
+        FaultyIssuer::at(own_address(), keys, over_tls)
+    }
+
+    fn at(host: IpAddr, keys: &[&TestKey], over_tls: bool) -> FaultyIssuer {
         let authority = over_tls.then(|| Authority::new(host));
         let tls = authority.as_ref().map_or(Tls::Off, |authority| authority.shows(Shown::Good));
         let shared = Arc::new(Shared {

@@ -46,13 +46,17 @@ async fn connection(mut stream: TcpStream, shared: &Shared) -> Option<()> {
             }
             end.finish(stream.get_ref().0);
         }
-        Tls::Version10 => {
-            let _ = stream.read(&mut [0; 4096]).await.ok()?;
-            stream.write_all(&super::tls::server_hello_of_tls_1_0()).await.ok()?;
-            // The peer's alert, or its end.
-            let _ = stream.read(&mut [0; 64]).await;
-        }
+        Tls::Version10 => instead_of_tls(&mut stream, &super::tls::server_hello_of_tls_1_0()).await?,
+        Tls::Plaintext => instead_of_tls(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await?,
     }
+    Some(())
+}
+
+async fn instead_of_tls(stream: &mut TcpStream, bytes: &[u8]) -> Option<()> {
+    let _ = stream.read(&mut [0; 4096]).await.ok()?;
+    stream.write_all(bytes).await.ok()?;
+    // The peer's alert, or its end.
+    let _ = stream.read(&mut [0; 64]).await;
     Some(())
 }
 

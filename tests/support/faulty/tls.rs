@@ -33,6 +33,8 @@ pub enum Shown {
 pub(super) enum Tls {
     Off,
     On(Arc<ServerConfig>),
+    /// Takes what comes for a bad request.
+    Plaintext,
     Version10,
 }
 
@@ -60,7 +62,7 @@ impl Authority {
         let mut params = CertificateParams::new(vec![self.address.to_string()]).expect("a name");
         let key = KeyPair::generate().expect("a key");
         match shown {
-            Shown::Plaintext => return Tls::Off,
+            Shown::Plaintext => return Tls::Plaintext,
             Shown::Version10 => return Tls::Version10,
             Shown::SelfSigned => {
                 let certificate = params.self_signed(&key).expect("a certificate");
