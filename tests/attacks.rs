@@ -53,6 +53,8 @@ mod oauth_wire;
 mod secret;
 #[path = "attacks/spiffe.rs"]
 mod spiffe;
+#[path = "attacks/spiffe_bundle.rs"]
+mod spiffe_bundle;
 #[path = "attacks/time.rs"]
 mod time;
 
@@ -79,6 +81,8 @@ fn every_row_of_the_catalogue_is_tested_or_left_out_with_a_reason() {
         oauth_request::TESTED,
         oauth_wire::TESTED,
         secret::TESTED,
+        spiffe::TESTED,
+        spiffe_bundle::TESTED,
         time::TESTED,
     ];
     let tested: Vec<&str> = areas.concat();

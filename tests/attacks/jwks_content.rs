@@ -171,10 +171,10 @@ issuer_rows! {
             row.broker.refresh_keys(name).await.unwrap();
         }
         row.accepts("a token by the sig key", issuer.assertion()).await;
-        row.accepts("an SVID by the jwt-svid key", crate::spiffe::svid(&row, Platform::spiffe().assertion())).await;
+        row.accepts("an SVID by the jwt-svid key", crate::spiffe::svid(Platform::spiffe().assertion())).await;
         let token = issuer.assertion().signed_by(&svid_key);
         row.refuses("a token by the jwt-svid key", token, "key.unknown").await;
-        let svid = crate::spiffe::svid(&row, Platform::spiffe().assertion().signed_by(&good));
+        let svid = crate::spiffe::svid(Platform::spiffe().assertion().signed_by(&good));
         row.refuses("an SVID by the sig key", svid, "key.unknown").await;
     }
 }

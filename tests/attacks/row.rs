@@ -123,6 +123,19 @@ impl Row {
         reply
     }
 
+    /// With this in place of a text of the configuration nothing loads, for a reason in these words; the old one stays.
+    pub async fn is_no_configuration(&self, old: &str, new: &str, reason: &str) {
+        assert!(self.accepted.load(Ordering::SeqCst), "{}: show the valid counterpart first", self.entry.id);
+        let file = self.broker.directory().join("countersign.yaml");
+        let good = std::fs::read(&file).expect("it is there");
+        self.broker.rewrite(old, new);
+        let said = self.broker.reload().expect_err(new);
+        assert!(said.contains(reason), "{} {new}: {said}", self.entry.id);
+        std::fs::write(&file, good).expect("it can be written");
+        self.broker.reload().expect("the old one is good");
+        self.checked.store(true, Ordering::SeqCst);
+    }
+
     /// For a row whose answer the test reads by itself.
     pub fn was_checked(&self) {
         self.checked.store(true, Ordering::SeqCst);
