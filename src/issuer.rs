@@ -118,11 +118,20 @@ impl Issuer {
         self.preset.keys.as_ref()
     }
 
-    /// Where its keys come from and whose they are, as one text: kept keys are taken up again only where it is the same.
+    /// Where its keys come from, whose they are and what vouched for them, as one text: held and kept keys are taken up
+    /// again only where it is the same. An operator who stops trusting a way to the keys stops trusting the keys.
     #[must_use]
     pub fn key_source(&self) -> String {
         let location = self.key_location().map(ToString::to_string).unwrap_or_default();
-        format!("{} {} {location}", self.kind(), self.identifiers().join(" "))
+        let settings = &self.settings;
+        let ca_file = settings.ca_file.as_ref().map(|path| path.display().to_string());
+        let flags = [
+            settings.danger_allow_http.then_some("plain http"),
+            settings.allow_private_network.then_some("private network"),
+            ca_file.as_deref(),
+        ];
+        let flags: Vec<&str> = flags.into_iter().flatten().collect();
+        format!("{} {} {location} [{}]", self.kind(), self.identifiers().join(" "), flags.join(", "))
     }
 
     /// Which claims tell its tenants apart, when many share it; every policy must pin them.

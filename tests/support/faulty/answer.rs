@@ -170,7 +170,11 @@ impl Answer {
         });
         let chunked = self.framing == Framing::Chunked;
         let framed = pieces.map(move |bytes| {
-            if chunked { [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat() } else { bytes.to_vec() }
+            if chunked {
+                [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat()
+            } else {
+                bytes.to_vec()
+            }
         });
         framed.chain(chunked.then(|| b"0\r\n\r\n".to_vec()))
     }
