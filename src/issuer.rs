@@ -4,14 +4,9 @@
 //! causes a connection: an issuer that nobody configured ends the request here. Not here: whether the issuer signed
 //! anything (see `key` and `claims`).
 
-mod azure;
-mod github_actions;
-mod kubernetes;
-mod oidc;
 mod preset;
 mod refusal;
 mod schema;
-mod spiffe;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +16,12 @@ use serde_json::{Map, Value};
 
 use crate::client_auth::{AssertionShape, UnverifiedAssertion};
 use crate::config::IssuerSettings;
-use crate::vocab::{Algorithm, Audience, IssuerKind, IssuerName, IssuerUrl};
+use crate::kind::{Header, IssuerKind, NamedBy, spiffe};
+use crate::vocab::{Algorithm, Audience, IssuerName, IssuerUrl};
 
+pub use crate::kind::{SingleUse, TenantPin};
+pub use preset::KeyLocation;
 use preset::Preset;
-pub use preset::{KeyLocation, SingleUse, TenantPin};
 pub use refusal::{IssuerRefusal, KindRefusal};
 pub use schema::ClaimSchema;
 
@@ -140,10 +137,9 @@ impl Issuer {
         self.preset.tenant_pin
     }
 
-    /// Whether other issuers may have the same `iss`: many clusters are installed with the same one, and their keys tell
-    /// them apart.
+    /// Whether other issuers of its kind may have the same `iss`; their keys tell them apart.
     fn may_share_identifier(&self) -> bool {
-        self.kind() == IssuerKind::Kubernetes
+        self.kind().shares_identifier
     }
 
     /// The kind's own rules about the key that verified: Entra publishes one key set for all tenants, in which a key may
@@ -152,10 +148,8 @@ impl Issuer {
     /// # Errors
     /// The rule that does not hold.
     pub fn check_key(&self, key_issuer: Option<&str>, claims: &Map<String, Value>) -> Result<(), KindRefusal> {
-        match key_issuer {
-            Some(key_issuer) if self.kind() == IssuerKind::Azure => azure::check_key_issuer(key_issuer, claims),
-            _ => Ok(()),
-        }
+        let (kind, Some(key_issuer)) = (self.kind(), key_issuer) else { return Ok(()) };
+        (kind.check_key_issuer)(key_issuer, claims).map_err(|rule| KindRefusal::Claim { kind, rule })
     }
 
     /// The kind's own rules about the JOSE header; the rules all kinds share are `claims`'.
@@ -163,10 +157,12 @@ impl Issuer {
     /// # Errors
     /// The rule that does not hold.
     pub fn check_header(&self, assertion: &UnverifiedAssertion) -> Result<(), KindRefusal> {
-        match self.kind() {
-            IssuerKind::Spiffe => spiffe::check_header(assertion),
-            IssuerKind::GithubActions | IssuerKind::Azure | IssuerKind::Kubernetes | IssuerKind::Oidc => Ok(()),
-        }
+        let kind = self.kind();
+        let header = Header {
+            names: assertion.unverified_header_names().collect(),
+            token_type: assertion.unverified_token_type(),
+        };
+        (kind.check_header)(&header).map_err(|rule| KindRefusal::Header { kind, rule })
     }
 
     /// The kind's own rules about the claims. It proves nothing by itself; `explain` asks it about unsigned claims.
@@ -174,12 +170,8 @@ impl Issuer {
     /// # Errors
     /// The rule that does not hold.
     pub fn check_claims(&self, claims: &Map<String, Value>) -> Result<(), KindRefusal> {
-        match self.kind() {
-            IssuerKind::Azure => azure::check_claims(self.settings.tenant.as_deref(), claims),
-            IssuerKind::Kubernetes => kubernetes::check_claims(claims),
-            IssuerKind::Spiffe => spiffe::check_claims(self.identifier(), claims),
-            IssuerKind::GithubActions | IssuerKind::Oidc => Ok(()),
-        }
+        let kind = self.kind();
+        (kind.check_claims)(&self.settings.identity(), claims).map_err(|rule| KindRefusal::Claim { kind, rule })
     }
 }
 
@@ -274,9 +266,9 @@ impl Issuers {
         let mut issuers = Issuers::default();
         for one in settings {
             let issuer = Arc::new(Issuer::new(one, our_issuer));
-            let index = match issuer.kind() {
-                IssuerKind::Spiffe => &mut issuers.by_trust_domain,
-                _ => &mut issuers.by_url,
+            let index = match issuer.kind().named_by {
+                NamedBy::TrustDomain => &mut issuers.by_trust_domain,
+                NamedBy::Url { .. } | NamedBy::Tenants { .. } => &mut issuers.by_url,
             };
             for identifier in issuer.identifiers() {
                 index.entry(identifier.clone()).or_insert(Named::By(Vec::new())).add(&issuer);

@@ -9,6 +9,7 @@ pub mod json;
 pub mod diagnostic;
 pub mod yaml;
 pub mod condition;
+pub mod kind;
 pub mod config;
 pub mod store;
 pub mod request;

@@ -80,48 +80,6 @@ impl std::fmt::Display for Algorithm {
     }
 }
 
-/// Which platform's tokens an issuer signs; each kind is a preset in `issuer/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum IssuerKind {
-    GithubActions,
-    Azure,
-    Kubernetes,
-    Spiffe,
-    Oidc,
-}
-
-impl IssuerKind {
-    /// Every kind, in the order the documentation lists them.
-    pub const ALL: [IssuerKind; 5] =
-        [IssuerKind::GithubActions, IssuerKind::Azure, IssuerKind::Kubernetes, IssuerKind::Spiffe, IssuerKind::Oidc];
-
-    /// The name used in configuration files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            IssuerKind::GithubActions => "github-actions",
-            IssuerKind::Azure => "azure",
-            IssuerKind::Kubernetes => "kubernetes",
-            IssuerKind::Spiffe => "spiffe",
-            IssuerKind::Oidc => "oidc",
-        }
-    }
-
-    /// The kind with this configuration name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<IssuerKind> {
-        IssuerKind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-impl std::fmt::Display for IssuerKind {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
 /// The JSON type that an issuer gives a claim; matchers compare by type, never by conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

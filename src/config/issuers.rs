@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
-use crate::vocab::{Algorithm, Audience, ClaimType, IssuerKind, IssuerName, IssuerUrl};
+use crate::kind::{IssuerKind, NamedBy};
+use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 use crate::yaml::{Entry, Node, Yaml};
 
 use super::section::Section;
@@ -15,8 +16,6 @@ use super::{keys, schema};
 /// A larger clock difference is a fault to mend, not to allow for.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
 const SECOND: Duration = Duration::from_secs(1);
-/// The issuer that the preset of `github-actions` means without a `url`.
-const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
 /// What every issuer is read with.
 pub(super) struct Reader<'a> {
@@ -55,8 +54,8 @@ impl Reader<'_> {
         let section = Section::open(self.source, &entry.value, ("an issuer", schema::ISSUER), faults)?;
         section.require("kind", faults);
         let kind = section.text("kind", faults, |text| {
-            let kinds = IssuerKind::ALL.map(IssuerKind::name).join(", ");
-            IssuerKind::from_name(text).ok_or_else(|| format!("must be one of {kinds}"))
+            let kinds: Vec<&str> = IssuerKind::ALL.iter().map(|kind| kind.name()).collect();
+            IssuerKind::from_name(text).ok_or_else(|| format!("must be one of {}", kinds.join(", ")))
         })?;
         refuse_fields_of_other_kinds(&section, kind, faults);
         let danger_allow_http = section.flag("danger_allow_http", faults);
@@ -139,36 +138,24 @@ impl Reader<'_> {
 
 /// Every value by which a token names the issuer.
 fn identifiers(issuer: &IssuerSettings) -> Vec<String> {
-    if let Some(trust_domain) = &issuer.trust_domain {
-        return vec![trust_domain.id_string()];
-    }
-    if let Some(url) = &issuer.url {
-        return vec![url.as_str().to_owned()];
-    }
-    match (issuer.kind, &issuer.tenant) {
-        (IssuerKind::GithubActions, _) => vec![GITHUB.to_owned()],
-        // Version 1 and version 2 tokens of one tenant.
-        (IssuerKind::Azure, Some(tenant)) => vec![
-            format!("https://sts.windows.net/{tenant}/"),
-            format!("https://login.microsoftonline.com/{tenant}/v2.0"),
-        ],
-        _ => Vec::new(),
+    match &issuer.trust_domain {
+        Some(trust_domain) => vec![trust_domain.id_string()],
+        None => issuer.kind.identifiers(&issuer.identity()),
     }
 }
 
 fn refuse_fields_of_other_kinds(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) {
-    let only = [
-        ("tenant", IssuerKind::Azure, "remove it, or write `kind: azure`"),
-        ("trust_domain", IssuerKind::Spiffe, "remove it, or write `kind: spiffe`"),
-        ("bundle", IssuerKind::Spiffe, "name the keys as in `keys: { file: idp.jwks.json }`, or write `kind: spiffe`"),
-    ];
-    for (name, of, fix) in only {
-        if kind != of && section.has(name) {
+    for of in IssuerKind::ALL {
+        for name in of.own_settings.iter().filter(|name| section.has(name) && !kind.own_settings.contains(name)) {
             let message = format!("an issuer of kind {kind} has no `{name}`; only {of} has");
+            let fix = match *name {
+                "bundle" => "name the keys as in `keys: { file: idp.jwks.json }`, or write `kind: spiffe`".to_owned(),
+                _ => format!("remove it, or write `kind: {of}`"),
+            };
             faults.push(section.fault_at_key(name, "wrong-kind", message).fix(fix));
         }
     }
-    if kind == IssuerKind::Spiffe && section.has("url") {
+    if matches!(kind.named_by, NamedBy::TrustDomain) && section.has("url") {
         let message = "a SPIFFE issuer has no `url`: its tokens are known by the trust domain of `sub`";
         let fix = "remove it; where its keys are is `bundle: { url: … }`";
         faults.push(section.fault_at_key("url", "wrong-kind", message).fix(fix));
@@ -181,16 +168,13 @@ fn url(
     danger_allow_http: bool,
     faults: &mut Diagnostics,
 ) -> Option<IssuerUrl> {
-    match kind {
-        IssuerKind::Kubernetes | IssuerKind::Oidc => section.require("url", faults),
-        IssuerKind::Spiffe => return None,
-        IssuerKind::GithubActions | IssuerKind::Azure => {}
+    match kind.named_by {
+        NamedBy::Url { default: None } => section.require("url", faults),
+        NamedBy::TrustDomain => return None,
+        NamedBy::Url { default: Some(_) } | NamedBy::Tenants { .. } => {}
     }
     let url = section.text("url", faults, |text| {
-        let shared = ["{", "/common/", "/organizations/", "/consumers/"];
-        if kind == IssuerKind::Azure && shared.iter().any(|part| text.contains(part)) {
-            return Err("must name one tenant by its GUID: the other forms let every tenant in".to_owned());
-        }
+        (kind.check_url)(text)?;
         IssuerUrl::parse(text).map_err(|error| error.to_string())
     })?;
     keys::refuse_plain_http(section, ("url", url.is_plain_http()), danger_allow_http, faults);
@@ -198,7 +182,7 @@ fn url(
 }
 
 fn tenant(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<String> {
-    if kind != IssuerKind::Azure {
+    if !matches!(kind.named_by, NamedBy::Tenants { .. }) {
         return None;
     }
     if !section.has("url") {
@@ -219,7 +203,7 @@ fn tenant(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> 
 }
 
 fn trust_domain(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<spiffe::TrustDomain> {
-    if kind != IssuerKind::Spiffe {
+    if !matches!(kind.named_by, NamedBy::TrustDomain) {
         return None;
     }
     section.require("trust_domain", faults);
@@ -232,12 +216,11 @@ fn trust_domain(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostic
 }
 
 fn algorithms(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<Vec<Algorithm>> {
-    // JWT-SVID section 2.1 is a closed list, without EdDSA.
-    let is_allowed = |known: &Algorithm| kind != IssuerKind::Spiffe || *known != Algorithm::EdDSA;
+    let is_allowed = |known: &Algorithm| kind.closed_algorithms.is_none() || kind.algorithms.contains(known);
     let mut found = Diagnostics::new();
     let read = section.list("algorithms", &mut found, |text| match Algorithm::from_name(text) {
         Some(known) if is_allowed(&known) => Ok(known),
-        Some(_) => Err("JWT-SVIDs are not signed with EdDSA (SPIFFE JWT-SVID section 2.1)"),
+        Some(_) => Err(kind.closed_algorithms.unwrap_or("is not an algorithm of this kind")),
         None if text.eq_ignore_ascii_case("none") => Err("`none` is no signature: anyone could be anyone"),
         None if text.to_ascii_uppercase().starts_with("HS") => {
             Err("HMAC needs a shared secret; issuers have public keys")

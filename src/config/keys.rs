@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::diagnostic::Diagnostics;
-use crate::vocab::{IssuerKind, IssuerUrl, is_loopback_host};
+use crate::kind::IssuerKind;
+use crate::vocab::{IssuerUrl, is_loopback_host};
 use crate::yaml::Yaml;
 
 use super::schema;
@@ -28,10 +29,8 @@ pub(super) fn read(
     faults: &mut Diagnostics,
 ) -> Fetching {
     let keys = issuer.section("keys", ("`keys`", schema::KEYS), faults);
-    let bundle = match kind {
-        IssuerKind::Spiffe => issuer.section("bundle", ("`bundle`", schema::BUNDLE), faults),
-        _ => None,
-    };
+    let is_spiffe = kind == IssuerKind::SPIFFE;
+    let bundle = is_spiffe.then(|| issuer.section("bundle", ("`bundle`", schema::BUNDLE), faults)).flatten();
     let place = Place { kind, trust_bundles, danger_allow_http };
     let source = match (&keys, &bundle) {
         (Some(_), Some(_)) => {
@@ -42,7 +41,7 @@ pub(super) fn read(
         (Some(keys), None) => place.of_keys(keys, faults),
         (None, Some(bundle)) => place.of_bundle(bundle, faults),
         (None, None) => {
-            if kind == IssuerKind::Spiffe && !issuer.has("keys") {
+            if is_spiffe && !issuer.has("keys") {
                 issuer.require("bundle", faults);
             }
             None
@@ -79,7 +78,7 @@ impl Place<'_> {
     }
 
     fn discovery(&self, keys: &Section<'_>, faults: &mut Diagnostics) -> Option<KeySource> {
-        if self.kind == IssuerKind::Spiffe {
+        if self.kind == IssuerKind::SPIFFE {
             let message = "a trust domain has no OpenID Connect discovery";
             let fix = "name its keys as in `bundle: { url: https://spire.example.com/bundle, profile: https_web }`";
             faults.push(keys.fault_at_key("discovery", "wrong-kind", message).fix(fix));

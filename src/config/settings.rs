@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::vocab::{Algorithm, Audience, ClaimType, IssuerKind, IssuerName, IssuerUrl};
+use crate::kind::{Identity, IssuerKind};
+use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]
@@ -140,6 +141,14 @@ pub struct IssuerSettings {
     pub danger_allow_http: bool,
     /// Configured, but refused as if it were not.
     pub disabled: bool,
+}
+
+impl IssuerSettings {
+    /// What of this identifies the issuer.
+    #[must_use]
+    pub fn identity(&self) -> Identity<'_> {
+        Identity { url: self.url.as_ref(), tenants: self.tenant.as_slice(), trust_domain: self.trust_domain.as_ref() }
+    }
 }
 
 /// Where an issuer's keys come from.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::vocab::{Algorithm, Audience, ClaimType, IssuerKind, IssuerUrl};
+use crate::kind::IssuerKind;
+use crate::vocab::{Algorithm, Audience, ClaimType, IssuerUrl};
 
 /// The least a configuration says.
 const LEAST: &str = "issuer: https://broker.example.com\n";
@@ -120,7 +121,7 @@ issuers:
     let config = directory.load(&[]).unwrap();
     let expected = IssuerSettings {
         name: "full".parse().unwrap(),
-        kind: IssuerKind::Oidc,
+        kind: IssuerKind::OIDC,
         url: Some(IssuerUrl::parse("http://127.0.0.1:9/idp").unwrap()),
         tenant: None,
         trust_domain: None,
@@ -162,7 +163,7 @@ fn each_kind_is_read_by_its_own_rules_in_the_files_order() {
     let config = directory.load(&[]).unwrap();
     let names: Vec<&str> = config.issuers.iter().map(|issuer| issuer.name.as_str()).collect();
     assert_eq!(names, ["github", "acme-ghes", "azure", "prod", "edge", "mesh", "lab", "ci.example"]);
-    assert_eq!((&issuer(&config, "github").url, issuer(&config, "github").kind), (&None, IssuerKind::GithubActions));
+    assert_eq!((&issuer(&config, "github").url, issuer(&config, "github").kind), (&None, IssuerKind::GITHUB_ACTIONS));
     let azure = issuer(&config, "azure");
     assert_eq!(azure.tenant.as_deref(), Some("6f8dabcd-0000-1111-2222-333344445555"));
     assert_eq!(azure.audiences.as_deref(), Some([Audience::parse("api://countersign").unwrap()].as_slice()));
@@ -196,7 +197,7 @@ fn a_variable_overrides_the_file_whatever_the_case_and_dashes_of_its_keys() {
     assert_eq!(ghes.url.as_ref().unwrap().as_str(), "https://other.example");
     assert_eq!(ghes.audiences.as_ref().unwrap().len(), 2);
     assert_eq!(issuer(&config, "ci.example").single_use, Some(true));
-    assert_eq!(issuer(&config, "new-one").kind, IssuerKind::Oidc);
+    assert_eq!(issuer(&config, "new-one").kind, IssuerKind::OIDC);
 }
 
 #[test]

@@ -1,41 +1,21 @@
 //! What an issuer kind fills in where the configuration is silent.
 //!
-//! In: settings. Out: [`Preset`], final values. Adding a kind: one file beside this one with its `preset`, one arm here
-//! and in `check_claims`.
+//! In: settings. Out: [`Preset`], final values. Not here: what the kinds say (see `kind`).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
-use super::{ClaimSchema, azure, github_actions, kubernetes, oidc, spiffe};
+use super::ClaimSchema;
 use crate::config::{IssuerSettings, KeySource};
-use crate::vocab::{Algorithm, Audience, ClaimType, IssuerKind, IssuerUrl};
+use crate::kind::{NamedBy, SingleUse, TenantPin};
+use crate::vocab::{Algorithm, Audience, IssuerUrl};
 
 /// Clock skew between two well-run machines; also what go-jose and jsonwebtoken allow.
 const LEEWAY: Duration = Duration::from_secs(60);
 /// A day of an issuer's outage is survivable; a key revoked during one does not verify for longer than that.
-const STALE_KEYS_FOR: Duration = Duration::from_secs(24 * HOUR);
-
-pub(super) const HOUR: u64 = 3600;
-
-/// Whether an assertion may be used only once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SingleUse {
-    /// Its platform hands out the same token again.
-    Never,
-    /// Also without a `jti`: then the assertion's hash is what was used.
-    Always,
-    /// When it has a `jti` (RFC 7519 §4.1.7).
-    WhenTokenId,
-}
-
-/// Which claims tell the tenants of a shared issuer apart.
-#[derive(Debug, PartialEq, Eq)]
-pub struct TenantPin {
-    /// A policy must pin all claims of at least one of these, to values that are never given to somebody else.
-    pub alternatives: &'static [&'static [&'static str]],
-}
+const STALE_KEYS_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Where an issuer's keys are, with the preset filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,73 +71,57 @@ pub(super) struct Preset {
     pub(super) tenant_pin: Option<&'static TenantPin>,
 }
 
-/// What a kind's file says.
-pub(super) struct KindPreset {
-    /// `iss` values, or the trust domain.
-    pub(super) identifiers: Vec<String>,
-    /// Where the keys are when the configuration does not say.
-    pub(super) keys: Option<KeyLocation>,
-    pub(super) algorithms: &'static [Algorithm],
-    pub(super) claims: &'static [(&'static str, ClaimType)],
-    /// Whether tokens have claims that neither the kind nor the configuration declares.
-    pub(super) open: bool,
-    pub(super) single_use: SingleUse,
-    pub(super) max_lifetime: Duration,
-    pub(super) tenant_pin: Option<&'static TenantPin>,
-}
-
 impl Preset {
     pub(super) fn new(settings: &IssuerSettings, our_issuer: &IssuerUrl) -> Preset {
-        let kind = match settings.kind {
-            IssuerKind::GithubActions => github_actions::preset(settings),
-            IssuerKind::Azure => azure::preset(settings),
-            IssuerKind::Kubernetes => kubernetes::preset(settings),
-            IssuerKind::Spiffe => spiffe::preset(settings),
-            IssuerKind::Oidc => oidc::preset(settings),
-        };
+        let (kind, identity) = (settings.kind, settings.identity());
+        let identifiers = kind.identifiers(&identity);
         let single_use = match settings.single_use {
             None => kind.single_use,
             Some(true) => SingleUse::Always,
             Some(false) => SingleUse::Never,
         };
         Preset {
-            keys: key_location(settings, kind.keys),
-            algorithms: algorithms(settings, kind.algorithms),
+            keys: key_location(settings, &identifiers),
+            algorithms: algorithms(settings),
             audiences: settings.audiences.clone().unwrap_or_else(|| our_audience(our_issuer)),
-            schema: ClaimSchema::new(kind.claims, &settings.claims, kind.open),
+            schema: ClaimSchema::new(kind.claims, &settings.claims, kind.open && settings.claims.is_empty()),
             single_use,
             max_lifetime: settings.max_lifetime.unwrap_or(kind.max_lifetime),
             leeway: settings.leeway.unwrap_or(LEEWAY),
             stale_keys_for: settings.stale_keys_for.unwrap_or(STALE_KEYS_FOR),
-            tenant_pin: kind.tenant_pin,
-            identifiers: kind.identifiers,
+            tenant_pin: kind.shared_by_tenants(&identity),
+            identifiers,
         }
     }
 }
 
-fn key_location(settings: &IssuerSettings, preset: Option<KeyLocation>) -> Option<KeyLocation> {
+fn key_location(settings: &IssuerSettings, identifiers: &[String]) -> Option<KeyLocation> {
     match &settings.keys {
-        KeySource::Discovery(None) => preset,
-        KeySource::Discovery(Some(at)) => {
-            // An Azure tenant without `url` has no single issuer that metadata could name.
-            let issuer = match (&settings.url, &preset) {
-                (Some(url), _) => url,
-                (None, Some(KeyLocation::Discovery { issuer, .. })) => issuer,
-                (None, _) => at,
-            };
-            KeyLocation::discovery(issuer, Some(at))
-        }
+        KeySource::Discovery(at) => discovered(settings, identifiers, at.as_ref()),
         KeySource::Url(url) => Some(KeyLocation::Url(url.clone())),
         KeySource::File(path) => Some(KeyLocation::File(path.clone())),
         KeySource::BundleEndpoint(url) => Some(KeyLocation::BundleEndpoint(url.clone())),
     }
 }
 
-fn algorithms(settings: &IssuerSettings, preset: &[Algorithm]) -> Vec<Algorithm> {
-    let chosen = settings.algorithms.clone().unwrap_or_else(|| preset.to_vec());
-    // JWT-SVID §2.1 is a closed list; no setting widens it.
-    let closed = settings.kind == IssuerKind::Spiffe;
-    chosen.into_iter().filter(|algorithm| !closed || preset.contains(algorithm)).collect()
+/// Where the keys are when the configuration does not say, or says only where the metadata is.
+fn discovered(settings: &IssuerSettings, identifiers: &[String], at: Option<&IssuerUrl>) -> Option<KeyLocation> {
+    let identity = settings.identity();
+    match (&settings.kind.named_by, identity.url, at) {
+        (NamedBy::TrustDomain, _, None) => None,
+        // Tenants without `url` have no single issuer that metadata could name.
+        (NamedBy::Tenants { keys, .. }, None, None) => Url::parse(&keys(&identity)?).ok().map(KeyLocation::Url),
+        (NamedBy::TrustDomain | NamedBy::Tenants { .. }, None, Some(at)) => KeyLocation::discovery(at, Some(at)),
+        (_, Some(url), at) => KeyLocation::discovery(url, at),
+        (NamedBy::Url { .. }, None, at) => KeyLocation::discovery(&IssuerUrl::parse(identifiers.first()?).ok()?, at),
+    }
+}
+
+fn algorithms(settings: &IssuerSettings) -> Vec<Algorithm> {
+    let kind = settings.kind;
+    let chosen = settings.algorithms.clone().unwrap_or_else(|| kind.algorithms.to_vec());
+    let is_closed = kind.closed_algorithms.is_some();
+    chosen.into_iter().filter(|algorithm| !is_closed || kind.algorithms.contains(algorithm)).collect()
 }
 
 fn our_audience(our_issuer: &IssuerUrl) -> Vec<Audience> {

@@ -1,6 +1,7 @@
 //! Why an issuer is not trusted, or a token is not one of its kind. Nothing the caller wrote is in here.
 
-use crate::vocab::{IssuerKind, IssuerName};
+use crate::kind::IssuerKind;
+use crate::vocab::IssuerName;
 
 /// Why an assertion's issuer is not trusted. Carries nothing the caller wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

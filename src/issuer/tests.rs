@@ -52,15 +52,15 @@ fn url(text: &str) -> Option<IssuerUrl> {
 
 fn every_kind() -> Vec<IssuerSettings> {
     vec![
-        settings("github", IssuerKind::GithubActions),
-        IssuerSettings { tenant: Some(TENANT.into()), ..settings("azure", IssuerKind::Azure) },
-        IssuerSettings { url: url("https://oidc.eks.example/id/1"), ..settings("prod", IssuerKind::Kubernetes) },
+        settings("github", IssuerKind::GITHUB_ACTIONS),
+        IssuerSettings { tenant: Some(TENANT.into()), ..settings("azure", IssuerKind::AZURE) },
+        IssuerSettings { url: url("https://oidc.eks.example/id/1"), ..settings("prod", IssuerKind::KUBERNETES) },
         IssuerSettings {
             trust_domain: Some(::spiffe::TrustDomain::new("prod.example").unwrap()),
-            ..settings("mesh", IssuerKind::Spiffe)
+            ..settings("mesh", IssuerKind::SPIFFE)
         },
-        IssuerSettings { url: url("https://idp.example"), ..settings("partner", IssuerKind::Oidc) },
-        IssuerSettings { url: url("https://old.example"), disabled: true, ..settings("old", IssuerKind::Oidc) },
+        IssuerSettings { url: url("https://idp.example"), ..settings("partner", IssuerKind::OIDC) },
+        IssuerSettings { url: url("https://old.example"), disabled: true, ..settings("old", IssuerKind::OIDC) },
     ]
 }
 
@@ -163,7 +163,7 @@ fn a_disabled_issuer_is_refused_with_its_own_cause() {
 
 #[test]
 fn an_identifier_that_two_issuers_claim_is_nobodys() {
-    let same = |name| IssuerSettings { url: url("https://idp.example"), ..settings(name, IssuerKind::Oidc) };
+    let same = |name| IssuerSettings { url: url("https://idp.example"), ..settings(name, IssuerKind::OIDC) };
     let issuers = issuers(&[same("a"), same("b")]);
     let named = assertion(AssertionShape::JwtBearer, &json!({"alg": "ES256"}), &json!({"iss": "https://idp.example"}));
     assert_eq!(issuers.trusted(&named).unwrap_err(), IssuerRefusal::Unknown);
@@ -185,7 +185,7 @@ fn settings_override_every_preset_value() {
         max_lifetime: Some(Duration::from_secs(5)),
         leeway: Some(Duration::ZERO),
         stale_keys_for: Some(Duration::from_secs(7)),
-        ..settings("ghes", IssuerKind::GithubActions)
+        ..settings("ghes", IssuerKind::GITHUB_ACTIONS)
     }]);
     let ghes = own.by_name("ghes").unwrap();
     assert_eq!((ghes.algorithms(), ghes.single_use()), (&[Algorithm::ES256][..], SingleUse::Never));
@@ -201,7 +201,7 @@ fn settings_override_every_preset_value() {
 #[test]
 fn no_setting_gives_a_spiffe_issuer_another_algorithm() {
     let asked = Some(vec![Algorithm::EdDSA, Algorithm::ES256]);
-    let issuers = issuers(&[IssuerSettings { algorithms: asked, ..settings("mesh", IssuerKind::Spiffe) }]);
+    let issuers = issuers(&[IssuerSettings { algorithms: asked, ..settings("mesh", IssuerKind::SPIFFE) }]);
     assert_eq!(issuers.by_name("mesh").unwrap().algorithms(), [Algorithm::ES256]);
 }
 
@@ -231,7 +231,7 @@ fn claims_have_the_types_their_issuer_gives_them() {
 fn declared_claims_close_an_open_issuer_and_add_to_a_kinds() {
     let declared = [("runner_id".to_owned(), ClaimType::Number)];
     let with = |settings| IssuerSettings { claims: declared.clone().into(), ..settings };
-    let issuers = issuers(&[with(settings("a", IssuerKind::Oidc)), with(settings("b", IssuerKind::GithubActions))]);
+    let issuers = issuers(&[with(settings("a", IssuerKind::OIDC)), with(settings("b", IssuerKind::GITHUB_ACTIONS))]);
     for name in ["a", "b"] {
         let schema = issuers.by_name(name).unwrap().schema();
         assert_eq!((schema.type_of("runner_id"), schema.open), (Some(ClaimType::Number), false));

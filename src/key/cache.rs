@@ -15,8 +15,9 @@ use super::key_set::{KeySet, KeySetUse};
 use super::{KeyFailure, KeyLine, KeyStatus, VerifyingKey, report, schedule};
 use crate::clock::{Clock, random_bytes};
 use crate::issuer::{Issuer, KeyLocation};
+use crate::kind::IssuerKind;
 use crate::store::{KeySetRecord, Store};
-use crate::vocab::{Algorithm, IssuerKind, KeyId, UnixMillis};
+use crate::vocab::{Algorithm, KeyId, UnixMillis};
 
 /// What a cache needs of the world.
 #[derive(Clone)]
@@ -314,7 +315,7 @@ impl Progress {
 
 /// Which keys of its documents an issuer's tokens are verified with.
 pub(super) fn purpose(issuer: &Issuer) -> KeySetUse {
-    if issuer.kind() == IssuerKind::Spiffe { KeySetUse::SpiffeJwt } else { KeySetUse::Oidc }
+    if issuer.kind() == IssuerKind::SPIFFE { KeySetUse::SpiffeJwt } else { KeySetUse::Oidc }
 }
 
 #[cfg(test)]

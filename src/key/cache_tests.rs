@@ -70,7 +70,7 @@ fn raw(body: &str) -> Result<Fetched, FetchFault> {
 pub(in super::super) fn partner() -> IssuerSettings {
     IssuerSettings {
         url: Some(IssuerUrl::parse("https://idp.example").unwrap()),
-        ..settings("partner", IssuerKind::Oidc)
+        ..settings("partner", IssuerKind::OIDC)
     }
 }
 

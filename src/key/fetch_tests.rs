@@ -10,7 +10,8 @@ use serde_json::json;
 use super::*;
 use crate::config::{IssuerSettings, KeySource};
 use crate::issuer::tests::{issuers, settings};
-use crate::vocab::{IssuerKind, IssuerUrl};
+use crate::kind::IssuerKind;
+use crate::vocab::IssuerUrl;
 
 const KEYS: &str = r#"{"keys":[]}"#;
 /// Serves a router on loopback; gives its base URL.
@@ -30,7 +31,7 @@ fn reply(status: u16, name: &str, value: &str) -> Reply<Body> {
 }
 
 fn lab(keys: KeySource) -> IssuerSettings {
-    IssuerSettings { danger_allow_http: true, keys, ..settings("lab", IssuerKind::Oidc) }
+    IssuerSettings { danger_allow_http: true, keys, ..settings("lab", IssuerKind::OIDC) }
 }
 
 fn keys_at(url: &str) -> IssuerSettings {

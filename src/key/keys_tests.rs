@@ -8,7 +8,8 @@ use super::*;
 use crate::client_auth::AssertionShape;
 use crate::config::{IssuerSettings, KeySource};
 use crate::issuer::tests::{assertion, issuers};
-use crate::vocab::{Algorithm, IssuerKind, UnixTime};
+use crate::kind::IssuerKind;
+use crate::vocab::{Algorithm, UnixTime};
 
 fn clock() -> Clock {
     Clock::manual(UnixTime(1_790_000_000))
@@ -148,7 +149,7 @@ async fn other_settings_keep_the_keys_of_the_same_source_until_the_new_fetch() {
 async fn clusters_that_share_an_iss_are_told_apart_by_who_has_the_key() {
     let cluster = |name: &str| IssuerSettings {
         name: IssuerName::parse(name).unwrap(),
-        kind: IssuerKind::Kubernetes,
+        kind: IssuerKind::KUBERNETES,
         keys: KeySource::Url(url::Url::parse(&format!("https://{name}.example/jwks")).unwrap()),
         ..partner()
     };

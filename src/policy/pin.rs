@@ -4,21 +4,8 @@
 
 use super::matcher::{Line, Matcher};
 use crate::diagnostic::Diagnostics;
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, TenantPin};
 use crate::yaml::Fields;
-
-/// Claims that say more than the tenant's own id: one of them must be a line as well.
-const NARROWER: [&str; 9] = [
-    "repository_id",
-    "repository",
-    "sub",
-    "workflow_ref",
-    "job_workflow_ref",
-    "project_id",
-    "project_path",
-    "environment",
-    "terraform_workspace_id",
-];
 
 /// Refuses a policy that somebody outside the tenant could satisfy.
 pub(super) fn check(fields: &Fields<'_>, issuer: &Issuer, lines: &[Line], faults: &mut Diagnostics) {
@@ -35,17 +22,17 @@ pub(super) fn check(fields: &Fields<'_>, issuer: &Issuer, lines: &[Line], faults
         faults.push(fields.fault(place, "tenant-pin", message).fix(fix));
         return;
     }
-    if !lines.iter().any(is_narrower) {
+    if !lines.iter().any(|line| is_narrower(line, pin)) {
         let message = "the tenant is pinned, but nothing narrower: everything in the tenant is admitted";
-        let fix = "add a line for repository_id, repository, sub, job_workflow_ref or environment";
+        let fix = format!("add a line for one of {}", pin.narrower.join(", "));
         faults.push(fields.fault(place, "tenant-pin", message).fix(fix));
     }
 }
 
-fn is_narrower(line: &Line) -> bool {
+fn is_narrower(line: &Line, pin: &TenantPin) -> bool {
     let says_something = match &line.matcher {
         Matcher::Exact(_) | Matcher::OneOf(_) | Matcher::Pattern { .. } | Matcher::Prefix(_) => true,
         Matcher::Present(_) | Matcher::Not(_) => false,
     };
-    says_something && NARROWER.contains(&line.selector.source())
+    says_something && pin.narrower.contains(&line.selector.source())
 }

@@ -12,16 +12,9 @@ use super::decide::{admitted, terms};
 use super::explain::explain;
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::issuer::{Issuer, Issuers};
+use crate::kind::IssuerKind;
 use crate::vocab::{Scope, Scopes, UnixTime, UserName};
 use crate::yaml::{self, Fields, Node, Yaml};
-
-const FIXTURES: [(&str, &str); 5] = [
-    ("github-actions", include_str!("../../fixtures/github-actions/claims.json")),
-    ("azure", include_str!("../../fixtures/azure/claims.json")),
-    ("kubernetes", include_str!("../../fixtures/kubernetes/claims.json")),
-    ("spiffe", include_str!("../../fixtures/spiffe/claims.json")),
-    ("oidc", include_str!("../../fixtures/oidc/claims.json")),
-];
 
 /// How one case went.
 #[derive(Debug, Clone, Serialize)]
@@ -49,9 +42,9 @@ impl TestReport {
     }
 }
 
-/// The built-in fixtures' names.
+/// The built-in fixtures' names: one a kind.
 pub fn fixture_names() -> impl Iterator<Item = &'static str> {
-    FIXTURES.into_iter().map(|(name, _)| name)
+    IssuerKind::ALL.iter().map(|kind| kind.name())
 }
 
 /// Runs the cases of these files; a file that is no test file is reported.
@@ -152,8 +145,9 @@ fn given(source: &Source, node: &Node, faults: &mut Diagnostics) -> Option<Map<S
     let fields = Fields::open(source, node, "`given`", &["fixture", "claims"], faults)?;
     let find = |name: &str| {
         let known: Vec<&str> = fixture_names().collect();
-        let found = FIXTURES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
-        found.ok_or_else(|| format!("there is no fixture of this name; fixtures: {}", known.join(", ")))
+        IssuerKind::from_name(name)
+            .map(|kind| kind.fixture.claims)
+            .ok_or_else(|| format!("there is no fixture of this name; fixtures: {}", known.join(", ")))
     };
     let mut claims = match fields.parse("fixture", faults, find) {
         Some(text) => crate::json::object(text.as_bytes()).ok()?,

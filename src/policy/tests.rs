@@ -13,7 +13,8 @@ use crate::config::IssuerSettings;
 use crate::diagnostic::Diagnostics;
 use crate::issuer::Issuers;
 use crate::issuer::tests::{issuers, settings};
-use crate::vocab::{ClaimType, IssuerKind, IssuerUrl};
+use crate::kind::IssuerKind;
+use crate::vocab::{ClaimType, IssuerUrl};
 
 const NOW: UnixTime = UnixTime(1_790_000_100);
 
@@ -21,27 +22,27 @@ const NOW: UnixTime = UnixTime(1_790_000_100);
 fn configured() -> Issuers {
     let url = |text: &str| Some(IssuerUrl::parse(text).unwrap());
     issuers(&[
-        settings("github", IssuerKind::GithubActions),
+        settings("github", IssuerKind::GITHUB_ACTIONS),
         IssuerSettings {
             url: url("https://ghes.example/_services/token"),
-            ..settings("acme-ghes", IssuerKind::GithubActions)
+            ..settings("acme-ghes", IssuerKind::GITHUB_ACTIONS)
         },
         IssuerSettings {
             tenant: Some("6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94".into()),
-            ..settings("azure", IssuerKind::Azure)
+            ..settings("azure", IssuerKind::AZURE)
         },
-        IssuerSettings { url: url("https://cluster.example"), ..settings("kubernetes", IssuerKind::Kubernetes) },
+        IssuerSettings { url: url("https://cluster.example"), ..settings("kubernetes", IssuerKind::KUBERNETES) },
         IssuerSettings {
             trust_domain: Some(::spiffe::TrustDomain::new("prod.acme.example").unwrap()),
-            ..settings("spiffe", IssuerKind::Spiffe)
+            ..settings("spiffe", IssuerKind::SPIFFE)
         },
-        IssuerSettings { url: url("https://idp.partner.example"), ..settings("partner", IssuerKind::Oidc) },
+        IssuerSettings { url: url("https://idp.partner.example"), ..settings("partner", IssuerKind::OIDC) },
         IssuerSettings {
             url: url("https://declared.example"),
             claims: [("level".to_owned(), ClaimType::Number), ("vip".to_owned(), ClaimType::Boolean)].into(),
-            ..settings("declared", IssuerKind::Oidc)
+            ..settings("declared", IssuerKind::OIDC)
         },
-        IssuerSettings { url: url("https://old.example"), disabled: true, ..settings("old", IssuerKind::Oidc) },
+        IssuerSettings { url: url("https://old.example"), disabled: true, ..settings("old", IssuerKind::OIDC) },
     ])
 }
 

@@ -12,10 +12,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use url::Url;
 
 use super::signing::{DemoKey, SigningFault};
 use crate::clock::{self, Clock};
-use crate::vocab::IssuerKind;
+use crate::kind::{IssuerKind, NamedBy};
 
 /// `iat` of every fixture; the other times stand at their platform's distance from it (`fixtures/README.md`).
 const FIXTURE_ISSUED_AT: i64 = 1_790_000_000;
@@ -36,6 +37,8 @@ struct Fixture {
     claims: Map<String, Value>,
     header: Map<String, Value>,
     metadata: Map<String, Value>,
+    /// The key that signed it: its type, `use` and the like are the platform's.
+    key: Map<String, Value>,
 }
 
 /// What the issuer signs with and shows: the newest key first; older ones stay, as platforms overlap them.
@@ -71,15 +74,8 @@ impl DemoIssuer {
         let fixture = Fixture::of(kind)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let origin = format!("http://{}", listener.local_addr()?);
-        let tenant = fixture.claims.get("tid").and_then(Value::as_str).unwrap_or_default();
-        let (url, keys_url) = match kind {
-            IssuerKind::GithubActions => (origin.clone(), format!("{origin}/.well-known/jwks")),
-            IssuerKind::Azure => (format!("{origin}/{tenant}/v2.0"), format!("{origin}/{tenant}/discovery/v2.0/keys")),
-            IssuerKind::Kubernetes => (origin.clone(), format!("{origin}/openid/v1/jwks")),
-            IssuerKind::Spiffe => (origin.clone(), format!("{origin}/bundle")),
-            IssuerKind::Oidc => (origin.clone(), format!("{origin}/jwks")),
-        };
-        let published = Arc::new(ArcSwap::from_pointee(Published::first(kind, &url).await?));
+        let (url, keys_url) = fixture.urls(kind, &origin);
+        let published = Arc::new(ArcSwap::from_pointee(Published::first(&fixture, &url).await?));
         let pages =
             Pages { kind, documents: documents(&fixture, &url, &keys_url, &origin), published: published.clone() };
         let router = Router::new().fallback(page).with_state(Arc::new(pages));
@@ -129,7 +125,7 @@ impl DemoIssuer {
                     *value = json!(now + time.as_i64().unwrap_or(FIXTURE_ISSUED_AT) - FIXTURE_ISSUED_AT);
                 }
                 ("iss", _) => *value = json!(self.url),
-                ("aud", Value::String(_)) if self.kind != IssuerKind::Azure => *value = json!(audience),
+                ("aud", Value::String(_)) if self.kind != IssuerKind::AZURE => *value = json!(audience),
                 ("aud", Value::Array(_)) => *value = json!([audience]),
                 ("jti" | "uti", _) => *value = json!(token_id()?),
                 _ => {}
@@ -165,7 +161,7 @@ impl DemoIssuer {
     /// # Errors
     /// When no key can be made.
     pub async fn rotate(&self) -> Result<(), DemoFault> {
-        let mut next = Published::first(self.kind, &self.url).await?;
+        let mut next = Published::first(&self.fixture, &self.url).await?;
         let current = self.published.load();
         next.public.extend(current.public.iter().cloned());
         next.sequence = current.sequence + 1;
@@ -182,52 +178,49 @@ impl Drop for DemoIssuer {
 
 impl Fixture {
     fn of(kind: IssuerKind) -> Result<Fixture, DemoFault> {
-        macro_rules! files {
-            ($directory:literal) => {
-                [
-                    include_str!(concat!("../../../fixtures/", $directory, "/claims.json")),
-                    include_str!(concat!("../../../fixtures/", $directory, "/header.json")),
-                    include_str!(concat!("../../../fixtures/", $directory, "/openid-configuration.json")),
-                ]
-            };
-        }
-        let texts = match kind {
-            IssuerKind::GithubActions => files!("github-actions"),
-            IssuerKind::Azure => files!("azure"),
-            IssuerKind::Kubernetes => files!("kubernetes"),
-            IssuerKind::Spiffe => files!("spiffe"),
-            IssuerKind::Oidc => files!("oidc"),
+        let object = |text: &str| crate::json::object(text.as_bytes()).map_err(|_| DemoFault::Fixture(kind));
+        let files = &kind.fixture;
+        let (header, set) = (object(files.header)?, object(files.keys)?);
+        let mut keys = set.get("keys").and_then(Value::as_array).into_iter().flatten();
+        let key = keys.find(|key| key.get("kid") == header.get("kid")).and_then(Value::as_object);
+        let key = key.cloned().ok_or(DemoFault::Fixture(kind))?;
+        Ok(Fixture { claims: object(files.claims)?, metadata: object(files.metadata)?, header, key })
+    }
+
+    /// The platform's `iss` and the address of its keys, moved to `origin`.
+    fn urls(&self, kind: IssuerKind, origin: &str) -> (String, String) {
+        let moved = |member: &str| {
+            let url = self.metadata.get(member).and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
+            format!("{origin}{}", url.as_ref().map_or("", Url::path)).trim_end_matches('/').to_owned()
         };
-        let [claims, header, metadata] =
-            texts.map(|text| crate::json::object(text.as_bytes()).map_err(|_| DemoFault::Fixture(kind)));
-        Ok(Fixture { claims: claims?, header: header?, metadata: metadata? })
+        match kind.named_by {
+            NamedBy::TrustDomain => (origin.to_owned(), format!("{origin}/bundle")),
+            NamedBy::Url { .. } | NamedBy::Tenants { .. } => (moved("issuer"), moved("jwks_uri")),
+        }
     }
 }
 
 impl Published {
-    async fn first(kind: IssuerKind, url: &str) -> Result<Published, SigningFault> {
-        let key = tokio::task::spawn_blocking(move || DemoKey::generate(kind)).await.map_err(|_| SigningFault)??;
+    /// A fresh key with the members that the platform gives its keys.
+    async fn first(fixture: &Fixture, url: &str) -> Result<Published, SigningFault> {
+        let is_ec = fixture.key.get("kty").and_then(Value::as_str) == Some("EC");
+        let key = tokio::task::spawn_blocking(move || DemoKey::generate(is_ec)).await.map_err(|_| SigningFault)??;
         let mut public = key.public_members();
-        let usage = if kind == IssuerKind::Spiffe { "jwt-svid" } else { "sig" };
-        public.insert("use".into(), json!(usage));
-        match kind {
-            IssuerKind::Spiffe => {}
-            // Entra's keys name no algorithm, but the issuer they sign for.
-            IssuerKind::Azure => drop(public.insert("issuer".into(), json!(url))),
-            IssuerKind::GithubActions | IssuerKind::Kubernetes | IssuerKind::Oidc => {
-                drop(public.insert("alg".into(), json!("RS256")));
-            }
+        let copied =
+            ["use", "alg"].into_iter().filter_map(|name| Some((name.to_owned(), fixture.key.get(name)?.clone())));
+        public.extend(copied);
+        // Entra's keys name the issuer they sign for.
+        if fixture.key.contains_key("issuer") {
+            public.insert("issuer".into(), json!(url));
         }
         Ok(Published { key: Arc::new(key), public: vec![public], sequence: 1 })
     }
 
     fn key_set(&self, kind: IssuerKind) -> Value {
-        match kind {
-            IssuerKind::Spiffe => {
-                json!({ "keys": self.public, "spiffe_sequence": self.sequence, "spiffe_refresh_hint": 300 })
-            }
-            _ => json!({ "keys": self.public }),
+        if kind == IssuerKind::SPIFFE {
+            return json!({ "keys": self.public, "spiffe_sequence": self.sequence, "spiffe_refresh_hint": 300 });
         }
+        json!({ "keys": self.public })
     }
 }
 
@@ -259,7 +252,7 @@ async fn page(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     let path = request.uri().path();
     let document = if path == pages.documents.keys_path {
         pages.published.load().key_set(pages.kind)
-    } else if path == pages.documents.metadata_path && pages.kind != IssuerKind::Spiffe {
+    } else if path == pages.documents.metadata_path && pages.kind != IssuerKind::SPIFFE {
         pages.documents.metadata.clone()
     } else {
         return StatusCode::NOT_FOUND.into_response();
@@ -297,20 +290,21 @@ mod tests {
 
     #[tokio::test]
     async fn every_kind_publishes_the_key_that_its_tokens_name() {
-        for kind in IssuerKind::ALL {
+        for kind in IssuerKind::ALL.iter().copied() {
             let issuer = issuer(kind).await;
             let token = issuer.token(AUDIENCE, &Map::new()).unwrap();
             let token = UnverifiedAssertion::parse(&token, AssertionShape::Unsaid).unwrap();
             let keys = get(issuer.keys_url()).await;
             let key_id = token.unverified_key_id().unwrap().as_str();
             assert_eq!(keys["keys"][0]["kid"], key_id, "{kind}");
-            assert_eq!(keys["keys"][0].get("alg").is_some(), !matches!(kind, IssuerKind::Azure | IssuerKind::Spiffe));
+            let names_algorithm = ![IssuerKind::AZURE, IssuerKind::SPIFFE].contains(&kind);
+            assert_eq!(keys["keys"][0].get("alg").is_some(), names_algorithm, "{kind}");
         }
     }
 
     #[tokio::test]
     async fn metadata_names_the_issuer_as_the_tokens_do() {
-        for kind in [IssuerKind::GithubActions, IssuerKind::Azure, IssuerKind::Kubernetes, IssuerKind::Oidc] {
+        for kind in [IssuerKind::GITHUB_ACTIONS, IssuerKind::AZURE, IssuerKind::KUBERNETES, IssuerKind::OIDC] {
             let issuer = issuer(kind).await;
             let metadata = get(&format!("{}/.well-known/openid-configuration", issuer.url())).await;
             assert_eq!(metadata["issuer"], issuer.claims(AUDIENCE).unwrap()["iss"]);
@@ -320,21 +314,21 @@ mod tests {
 
     #[tokio::test]
     async fn claims_keep_the_fixtures_shape_and_lifetime() {
-        let github = issuer(IssuerKind::GithubActions).await.claims(AUDIENCE).unwrap();
+        let github = issuer(IssuerKind::GITHUB_ACTIONS).await.claims(AUDIENCE).unwrap();
         assert_eq!(
             (&github["iat"], &github["exp"], &github["nbf"]),
             (&json!(1_800_000_000), &json!(1_800_000_300), &json!(1_799_999_400))
         );
         assert_eq!((&github["aud"], &github["repository_id"]), (&json!(AUDIENCE), &json!("123456")));
-        assert_ne!(github["jti"], issuer(IssuerKind::GithubActions).await.claims(AUDIENCE).unwrap()["jti"]);
-        let spiffe = issuer(IssuerKind::Spiffe).await.claims(AUDIENCE).unwrap();
+        assert_ne!(github["jti"], issuer(IssuerKind::GITHUB_ACTIONS).await.claims(AUDIENCE).unwrap()["jti"]);
+        let spiffe = issuer(IssuerKind::SPIFFE).await.claims(AUDIENCE).unwrap();
         assert_eq!(spiffe["aud"], json!([AUDIENCE]));
         assert!(!spiffe.contains_key("iss"));
     }
 
     #[tokio::test]
     async fn rotation_signs_with_a_new_key_and_keeps_the_old_one_published() {
-        let issuer = issuer(IssuerKind::Spiffe).await;
+        let issuer = issuer(IssuerKind::SPIFFE).await;
         let before = get(issuer.keys_url()).await;
         issuer.rotate().await.unwrap();
         let after = get(issuer.keys_url()).await;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::issuers::{DemoFault, DemoIssuer};
 use crate::clock::Clock;
-use crate::vocab::IssuerKind;
+use crate::kind::IssuerKind;
 
 /// RFC 7523 §2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -40,10 +40,10 @@ impl Platform {
     #[must_use]
     pub fn kind(self) -> IssuerKind {
         match self {
-            Platform::Github => IssuerKind::GithubActions,
-            Platform::Azure => IssuerKind::Azure,
-            Platform::Kubernetes => IssuerKind::Kubernetes,
-            Platform::Spiffe => IssuerKind::Spiffe,
+            Platform::Github => IssuerKind::GITHUB_ACTIONS,
+            Platform::Azure => IssuerKind::AZURE,
+            Platform::Kubernetes => IssuerKind::KUBERNETES,
+            Platform::Spiffe => IssuerKind::SPIFFE,
         }
     }
 

@@ -6,8 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use crate::vocab::IssuerKind;
-
 /// The key could not be made, or would not sign: the random number generator failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the cryptographic library could not make or use a key")]
@@ -25,16 +23,15 @@ enum Pair {
 }
 
 impl DemoKey {
-    /// A fresh key: P-256 for SPIFFE, RSA 2048 for all others, as the platforms have them. Takes a while; block a thread.
+    /// A fresh key, P-256 or RSA 2048. Takes a while; block a thread.
     ///
     /// # Errors
     /// When the generator fails.
-    pub fn generate(kind: IssuerKind) -> Result<DemoKey, SigningFault> {
-        let pair = match kind {
-            IssuerKind::Spiffe => {
-                Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| SigningFault)?)
-            }
-            _ => Pair::Rsa(RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).map_err(|_| SigningFault)?),
+    pub fn generate(is_ec: bool) -> Result<DemoKey, SigningFault> {
+        let pair = if is_ec {
+            Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| SigningFault)?)
+        } else {
+            Pair::Rsa(RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).map_err(|_| SigningFault)?)
         };
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pair.public_bytes());
         Ok(DemoKey { pair, key_id: URL_SAFE_NO_PAD.encode(digest) })
@@ -102,9 +99,8 @@ mod tests {
 
     #[test]
     fn another_library_verifies_what_each_key_type_signs() {
-        for (kind, algorithm) in [(IssuerKind::GithubActions, Algorithm::RS256), (IssuerKind::Spiffe, Algorithm::ES256)]
-        {
-            let key = DemoKey::generate(kind).unwrap();
+        for (is_ec, algorithm) in [(false, Algorithm::RS256), (true, Algorithm::ES256)] {
+            let key = DemoKey::generate(is_ec).unwrap();
             let claims = json!({ "sub": "me" });
             let token = key.sign(&Map::new(), claims.as_object().unwrap()).unwrap();
             let (input, signature) = token.rsplit_once('.').unwrap();

@@ -2,15 +2,37 @@
 
 use std::time::Duration;
 
-use super::preset::{HOUR, KeyLocation, KindPreset, SingleUse, TenantPin};
-use crate::config::IssuerSettings;
-use crate::vocab::{Algorithm, ClaimType, IssuerUrl};
+use super::{HOUR, Kind, NamedBy, SingleUse, TenantPin};
+use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of every repository on github.com; an enterprise's own issuer has a path or another host.
 const PUBLIC: &str = "https://token.actions.githubusercontent.com";
 
-/// Names are given to somebody else after a rename; numbers are not. `sub` is no pin: templates replace it whole.
-static PUBLIC_PIN: TenantPin = TenantPin { alternatives: &[&["repository_id"], &["repository_owner_id"]] };
+pub(super) static KIND: Kind = Kind {
+    name: "github-actions",
+    named_by: NamedBy::Url { default: Some(PUBLIC) },
+    shares_identifier: false,
+    own_settings: &[],
+    check_url: super::any_url,
+    algorithms: &[Algorithm::RS256],
+    closed_algorithms: None,
+    claims: &CLAIMS,
+    open: false,
+    single_use: SingleUse::Always,
+    // Samples live 5 minutes with an nbf 10 minutes back; an hour leaves room for other servers.
+    max_lifetime: Duration::from_secs(HOUR),
+    // Names are given to somebody else after a rename; numbers are not. `sub` is no pin: templates replace it whole.
+    tenant_pin: Some(TenantPin {
+        shared_at: &[PUBLIC],
+        alternatives: &[&["repository_id"], &["repository_owner_id"]],
+        narrower: &["repository_id", "repository", "sub", "workflow_ref", "job_workflow_ref", "environment"],
+    }),
+    immutable: &["repository_id", "repository_owner_id", "enterprise_id"],
+    check_header: super::any_header,
+    check_claims: super::any_claims,
+    check_key_issuer: super::any_key_issuer,
+    fixture: super::fixture!("github-actions"),
+};
 
 /// All strings, ids and booleans too; `exp`, `nbf` and `iat` are the only numbers.
 const CLAIMS: [(&str, ClaimType); 28] = [
@@ -44,19 +66,3 @@ const CLAIMS: [(&str, ClaimType); 28] = [
     ("workflow_ref", ClaimType::String),
     ("workflow_sha", ClaimType::String),
 ];
-
-pub(super) fn preset(settings: &IssuerSettings) -> KindPreset {
-    let url = settings.url.clone().or_else(|| IssuerUrl::parse(PUBLIC).ok());
-    let public = url.as_ref().is_some_and(|url| url.as_str() == PUBLIC);
-    KindPreset {
-        keys: url.as_ref().and_then(|url| KeyLocation::discovery(url, None)),
-        identifiers: url.iter().map(IssuerUrl::to_string).collect(),
-        algorithms: &[Algorithm::RS256],
-        claims: &CLAIMS,
-        open: false,
-        single_use: SingleUse::Always,
-        // Samples live 5 minutes with an nbf 10 minutes back; an hour leaves room for other servers.
-        max_lifetime: Duration::from_secs(HOUR),
-        tenant_pin: public.then_some(&PUBLIC_PIN),
-    }
-}

@@ -1,0 +1,263 @@
+//! What is known of each platform whose identity tokens are accepted: one file a kind, and nearly all of it data.
+//!
+//! Configuration, presets, policies, their tests and the quickstart ask the data; none of them knows a kind by name
+//! where a [`Kind`] can say it. In: nothing. Out: [`IssuerKind`]. Not here: what an operator set (`config`), one
+//! issuer's final values (`issuer`), and whether any token is genuine (`claims`).
+
+mod azure;
+mod github_actions;
+mod kubernetes;
+mod oidc;
+pub mod spiffe;
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::vocab::{Algorithm, ClaimType, IssuerUrl};
+
+/// Lifetimes are given in hours.
+const HOUR: u64 = 3600;
+
+/// Everything about one platform's tokens.
+pub struct Kind {
+    /// What `kind:` says in the configuration.
+    pub name: &'static str,
+    /// By which setting an issuer of this kind is known.
+    pub named_by: NamedBy,
+    /// Whether several issuers may have the same identifier: their keys tell them apart.
+    pub shares_identifier: bool,
+    /// Settings that no other kind has.
+    pub own_settings: &'static [&'static str],
+    /// Refuses forms of `url` that would let strangers in.
+    pub check_url: fn(&str) -> Result<(), &'static str>,
+    /// What its tokens are signed with, unless the configuration says otherwise.
+    pub algorithms: &'static [Algorithm],
+    /// Why no setting may add to `algorithms`, where that is so.
+    pub closed_algorithms: Option<&'static str>,
+    /// Its claims beside the registered ones. A name that ends in `*` stands for every name with that beginning.
+    pub claims: &'static [(&'static str, ClaimType)],
+    /// Whether tokens have further claims, until the operator declares some.
+    pub open: bool,
+    /// Whether an assertion may be used only once.
+    pub single_use: SingleUse,
+    /// Longest lifetime that its real tokens have.
+    pub max_lifetime: Duration,
+    /// How tenants are told apart, where many share one issuer.
+    pub tenant_pin: Option<TenantPin>,
+    /// Claims that name the workload and are never given to somebody else: what a policy should match.
+    pub immutable: &'static [&'static str],
+    /// Its own rules about the JOSE header; the rule that does not hold, as the end of a sentence.
+    pub check_header: fn(&Header<'_>) -> Result<(), &'static str>,
+    /// Its own rules about the claims; the rule that does not hold, as the end of a sentence.
+    pub check_claims: fn(&Identity<'_>, &Map<String, Value>) -> Result<(), &'static str>,
+    /// Its own rule about the `issuer` member of the key that verified, where that has one.
+    pub check_key_issuer: fn(&str, &Map<String, Value>) -> Result<(), &'static str>,
+    /// A real token's shape.
+    pub fixture: Fixture,
+}
+
+/// By which setting an issuer is known, and its tokens recognized.
+pub enum NamedBy {
+    /// `url` is the tokens' `iss`; required where there is no default.
+    Url {
+        /// The platform's own issuer.
+        default: Option<&'static str>,
+    },
+    /// The GUIDs of tenants, each of which has issuers and keys of its own; or the `url` of one of them.
+    Tenants {
+        /// The `iss` values of these tenants' tokens.
+        issuers: fn(&Identity<'_>) -> Vec<String>,
+        /// Where their keys are.
+        keys: fn(&Identity<'_>) -> Option<String>,
+    },
+    /// The trust domain of `sub`.
+    TrustDomain,
+}
+
+/// By what an operator's settings identify one issuer.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// `url`, as configured.
+    pub url: Option<&'a IssuerUrl>,
+    /// Tenants, lower case.
+    pub tenants: &'a [String],
+    /// The SPIFFE trust domain.
+    pub trust_domain: Option<&'a ::spiffe::TrustDomain>,
+}
+
+/// What a kind's rules may see of a JOSE header.
+#[derive(Debug, Clone)]
+pub struct Header<'a> {
+    /// The names of all members.
+    pub names: Vec<&'a str>,
+    /// `typ`, where it is there.
+    pub token_type: Option<&'a str>,
+}
+
+/// Whether an assertion may be used only once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SingleUse {
+    /// Its platform hands out the same token again.
+    Never,
+    /// Also without a `jti`: then the assertion's hash is what was used.
+    Always,
+    /// When it has a `jti` (RFC 7519 §4.1.7).
+    WhenTokenId,
+}
+
+/// Which claims tell the tenants of a shared issuer apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TenantPin {
+    /// Which of the kind's issuers many tenants share.
+    pub shared_at: &'static [&'static str],
+    /// A policy must pin all claims of at least one of these, to values that are never given to somebody else.
+    pub alternatives: &'static [&'static [&'static str]],
+    /// Claims that say more than the tenant's own id: one of them must be a line as well.
+    pub narrower: &'static [&'static str],
+}
+
+/// The files of `fixtures/KIND/`: the shape of a real token, with invented names.
+pub struct Fixture {
+    /// The claims set.
+    pub claims: &'static str,
+    /// The JOSE header; its `kid` is in `keys`.
+    pub header: &'static str,
+    /// The key set.
+    pub keys: &'static str,
+    /// The discovery document.
+    pub metadata: &'static str,
+}
+
+/// Reads `fixtures/KIND/` into the program.
+macro_rules! fixture {
+    ($directory:literal) => {
+        $crate::kind::Fixture {
+            claims: include_str!(concat!("../../fixtures/", $directory, "/claims.json")),
+            header: include_str!(concat!("../../fixtures/", $directory, "/header.json")),
+            keys: include_str!(concat!("../../fixtures/", $directory, "/jwks.json")),
+            metadata: include_str!(concat!("../../fixtures/", $directory, "/openid-configuration.json")),
+        }
+    };
+}
+use fixture;
+
+/// Which platform's tokens an issuer signs: one of [`IssuerKind::ALL`], equal by name.
+#[derive(Clone, Copy)]
+pub struct IssuerKind(&'static Kind);
+
+macro_rules! kinds {
+    ($($constant:ident: $file:ident,)*) => {
+        #[allow(missing_docs)]
+        impl IssuerKind {
+            $(pub const $constant: IssuerKind = IssuerKind(&$file::KIND);)*
+
+            /// Every kind, in the order the documentation lists them.
+            pub const ALL: &[IssuerKind] = &[$(IssuerKind::$constant),*];
+        }
+    };
+}
+
+// The one list of kinds.
+kinds! {
+    GITHUB_ACTIONS: github_actions,
+    AZURE: azure,
+    KUBERNETES: kubernetes,
+    SPIFFE: spiffe,
+    OIDC: oidc,
+}
+
+impl IssuerKind {
+    /// The name used in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// The kind with this configuration name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<IssuerKind> {
+        IssuerKind::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Every value by which a token names this issuer: `iss` values, or the trust domain.
+    #[must_use]
+    pub fn identifiers(self, identity: &Identity<'_>) -> Vec<String> {
+        match (&self.named_by, identity.url) {
+            (NamedBy::TrustDomain, _) => identity.trust_domain.map(ToString::to_string).into_iter().collect(),
+            (_, Some(url)) => vec![url.to_string()],
+            (NamedBy::Url { default }, None) => default.map(str::to_owned).into_iter().collect(),
+            (NamedBy::Tenants { issuers, .. }, None) => issuers(identity),
+        }
+    }
+
+    /// How its tenants are told apart, when the issuer that these settings name has many.
+    #[must_use]
+    pub fn shared_by_tenants(self, identity: &Identity<'_>) -> Option<&'static TenantPin> {
+        let pin = self.0.tenant_pin.as_ref()?;
+        let identifiers = self.identifiers(identity);
+        identifiers.iter().any(|identifier| pin.shared_at.contains(&identifier.as_str())).then_some(pin)
+    }
+}
+
+impl std::ops::Deref for IssuerKind {
+    type Target = Kind;
+    fn deref(&self) -> &Kind {
+        self.0
+    }
+}
+
+impl PartialEq for IssuerKind {
+    fn eq(&self, other: &IssuerKind) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for IssuerKind {}
+
+impl std::hash::Hash for IssuerKind {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl std::fmt::Debug for IssuerKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for IssuerKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl serde::Serialize for IssuerKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// For kinds whose `url` may be any issuer's.
+fn any_url(_: &str) -> Result<(), &'static str> {
+    Ok(())
+}
+
+/// For kinds without header rules of their own.
+fn any_header(_: &Header<'_>) -> Result<(), &'static str> {
+    Ok(())
+}
+
+/// For kinds without claim rules of their own.
+fn any_claims(_: &Identity<'_>, _: &Map<String, Value>) -> Result<(), &'static str> {
+    Ok(())
+}
+
+/// For kinds whose keys name no issuer: a member that means nothing is no rule.
+fn any_key_issuer(_: &str, _: &Map<String, Value>) -> Result<(), &'static str> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! Kubernetes service accounts: bound tokens of one cluster.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{HOUR, Identity, Kind, NamedBy, SingleUse};
+use crate::vocab::{Algorithm, ClaimType};
+
+const SUBJECT_PREFIX: &str = "system:serviceaccount:";
+
+/// What secret-bound tokens before Kubernetes 1.24 had instead of `kubernetes.io`.
+const LEGACY_PREFIX: &str = "kubernetes.io/serviceaccount/";
+
+pub(super) static KIND: Kind = Kind {
+    name: "kubernetes",
+    named_by: NamedBy::Url { default: None },
+    // Many clusters are installed with the same issuer, https://kubernetes.default.svc.cluster.local.
+    shares_identifier: true,
+    own_settings: &[],
+    check_url: super::any_url,
+    algorithms: &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384],
+    closed_algorithms: None,
+    // Namespace, service account, pod and node with their uids, and warnafter.
+    claims: &[("kubernetes.io", ClaimType::Object)],
+    open: false,
+    // The kubelet hands out a mounted token until it rotates it at 80 % of its life.
+    single_use: SingleUse::Never,
+    // EKS gives 24 hours; the year of the default mount is refused: ask for a token with an audience.
+    max_lifetime: Duration::from_secs(25 * HOUR),
+    tenant_pin: None,
+    immutable: &["/kubernetes.io/serviceaccount/uid"],
+    check_header: super::any_header,
+    check_claims,
+    check_key_issuer: super::any_key_issuer,
+    fixture: super::fixture!("kubernetes"),
+};
+
+fn check_claims(_: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
+    if claims.keys().any(|name| name.starts_with(LEGACY_PREFIX)) {
+        return Err("no kubernetes.io/serviceaccount/ claims: legacy tokens never expire");
+    }
+    let subject = claims.get("sub").and_then(Value::as_str).and_then(|sub| sub.strip_prefix(SUBJECT_PREFIX));
+    let mut parts = subject.unwrap_or_default().split(':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => Ok(()),
+        _ => Err("system:serviceaccount:NAMESPACE:NAME in sub"),
+    }
+}

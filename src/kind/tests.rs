@@ -1,0 +1,90 @@
+//! What every kind's data keeps, whichever kinds there are.
+
+use super::*;
+
+fn object(text: &str) -> Map<String, Value> {
+    crate::json::object(text.as_bytes()).unwrap()
+}
+
+/// Settings in which the fixture's own names identify the issuer.
+fn checked(kind: IssuerKind, claims: &Map<String, Value>) -> Result<(), &'static str> {
+    let url = claims.get("iss").and_then(Value::as_str).map(|iss| IssuerUrl::parse(iss).unwrap());
+    let tenants: Vec<String> = claims.get("tid").and_then(Value::as_str).map(str::to_owned).into_iter().collect();
+    let trust_domain = ::spiffe::TrustDomain::new("prod.acme.example").unwrap();
+    let identity = Identity { url: url.as_ref(), tenants: &tenants, trust_domain: Some(&trust_domain) };
+    (kind.check_claims)(&identity, claims)
+}
+
+fn fits(value: &Value, claim_type: ClaimType) -> bool {
+    let is_list = value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+    match claim_type {
+        ClaimType::String => value.is_string(),
+        ClaimType::Number => value.is_number(),
+        ClaimType::Boolean => value.is_boolean(),
+        ClaimType::StringList => is_list,
+        ClaimType::Object => value.is_object(),
+        ClaimType::StringOrList => value.is_string() || is_list,
+        ClaimType::Any => true,
+    }
+}
+
+#[test]
+fn every_kind_is_found_by_its_name_and_by_no_other() {
+    for kind in IssuerKind::ALL {
+        assert_eq!(IssuerKind::from_name(kind.name()), Some(*kind));
+        assert_eq!(IssuerKind::ALL.iter().filter(|other| *other == kind).count(), 1, "{kind}");
+        assert_eq!(IssuerKind::from_name(&kind.name().to_uppercase()), None);
+    }
+}
+
+#[test]
+fn every_fixture_has_the_declared_claims_with_their_types_and_passes_its_kinds_own_rules() {
+    const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
+    for kind in IssuerKind::ALL.iter().copied() {
+        let claims = object(kind.fixture.claims);
+        for (name, value) in claims.iter().filter(|(name, _)| !REGISTERED.contains(&name.as_str())) {
+            let declared =
+                |key: &str| key == name || key.strip_suffix('*').is_some_and(|start| name.starts_with(start));
+            let found = kind.claims.iter().find(|(key, _)| declared(key));
+            assert!(kind.open || found.is_some_and(|(_, claim_type)| fits(value, *claim_type)), "{kind}: {name}");
+        }
+        assert_eq!(checked(kind, &claims), Ok(()), "{kind}");
+        let header = object(kind.fixture.header);
+        let names = header.keys().map(String::as_str).collect();
+        let header = Header { names, token_type: header.get("typ").and_then(Value::as_str) };
+        assert_eq!((kind.check_header)(&header), Ok(()), "{kind}");
+    }
+}
+
+#[test]
+fn every_fixture_is_signed_with_a_published_key_and_an_accepted_algorithm() {
+    for kind in IssuerKind::ALL {
+        let (header, set) = (object(kind.fixture.header), object(kind.fixture.keys));
+        let key = set["keys"].as_array().unwrap().iter().find(|key| key["kid"] == header["kid"]);
+        let named = header["alg"].as_str().and_then(Algorithm::from_name).unwrap();
+        assert!(kind.algorithms.contains(&named), "{kind}");
+        assert!(key.unwrap().get("alg").is_none_or(|alg| alg == &header["alg"]), "{kind}");
+        assert!(object(kind.fixture.metadata)["jwks_uri"].is_string(), "{kind}");
+    }
+}
+
+#[test]
+fn the_fixtures_lifetime_is_within_its_kinds_longest() {
+    for kind in IssuerKind::ALL {
+        let claims = object(kind.fixture.claims);
+        let lifetime = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+        assert!(Duration::from_secs(lifetime) <= kind.max_lifetime, "{kind}");
+    }
+}
+
+#[test]
+fn a_tenant_pin_names_claims_that_the_kind_has_and_that_are_immutable() {
+    for kind in IssuerKind::ALL {
+        let Some(pin) = &kind.tenant_pin else { continue };
+        let has = |name: &str| name == "sub" || kind.claims.iter().any(|(claim, _)| *claim == name);
+        assert!(pin.narrower.iter().all(|name| has(name)), "{kind}");
+        for name in pin.alternatives.iter().copied().flatten() {
+            assert!(has(name) && kind.immutable.contains(name), "{kind}: {name}");
+        }
+    }
+}
