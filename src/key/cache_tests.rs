@@ -229,7 +229,7 @@ async fn an_older_spiffe_sequence_is_refused_unless_an_operator_asks() {
     let settings = IssuerSettings {
         trust_domain: Some(::spiffe::TrustDomain::new("prod.example").unwrap()),
         keys: crate::config::KeySource::BundleEndpoint(url::Url::parse("https://spire.example/bundle").unwrap()),
-        ..settings("mesh", IssuerKind::Spiffe)
+        ..settings("mesh", IssuerKind::SPIFFE)
     };
     let bench = Bench::new(settings, [bundle(&["a", "b"], "7")]);
     assert_eq!(bench.find("a").await, Ok(()));
