@@ -56,19 +56,15 @@ impl Clock {
         }
     }
 
-    /// Waits until this clock says that `span` has passed: hours of waiting are one [`Clock::advance`] in a test.
-    pub async fn sleep(&self, span: Duration) {
-        let Source::Manual(manual) = &self.0 else { return tokio::time::sleep(span).await };
-        let until = manual.millis.load(Ordering::SeqCst).saturating_add(millis(span));
-        loop {
-            let moved = manual.moved.notified();
-            tokio::pin!(moved);
-            // Listening before looking, so that no move falls between.
-            moved.as_mut().enable();
-            if manual.millis.load(Ordering::SeqCst) >= until {
-                return;
+    /// Waits until this clock says that `span` has passed since the call: hours of waiting are one [`Clock::advance`] in a
+    /// test.
+    pub fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + '_ {
+        let until = self.now_millis().0.saturating_add(millis(span));
+        async move {
+            match &self.0 {
+                Source::System => tokio::time::sleep(span).await,
+                Source::Manual(manual) => manual.reaches(until).await,
             }
-            moved.await;
         }
     }
 
@@ -85,6 +81,21 @@ impl Clock {
         if let Source::Manual(manual) = &self.0 {
             manual.millis.store(to.0.saturating_mul(1000), Ordering::SeqCst);
             manual.moved.notify_waiters();
+        }
+    }
+}
+
+impl Manual {
+    async fn reaches(&self, until: i64) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // Listening before looking, so that no move falls between.
+            moved.as_mut().enable();
+            if self.millis.load(Ordering::SeqCst) >= until {
+                return;
+            }
+            moved.await;
         }
     }
 }
