@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use base64::Engine as _;
@@ -76,6 +77,51 @@ fn a_kept_directory_starts_again_with_its_users_and_is_a_configuration_that_chec
         .output()
         .unwrap();
     assert!(check.status.success(), "{}", readable(&check));
+}
+
+#[test]
+fn spire_shows_a_real_svid_exchanged_where_it_is_installed_and_says_how_to_get_it_elsewhere() {
+    let temporary = tempfile::tempdir().unwrap();
+    let arguments = ["--spire", "--once", "--listen", "127.0.0.1:0"];
+    if let Some(path) = path_with_spire() {
+        let output = countersign(temporary.path()).args(arguments).env("PATH", path).output().unwrap();
+        let report = readable(&output);
+        assert!(output.status.success(), "{report}");
+        let exchanged = "✓ spire             spiffe://quickstart.example/workload           → spire-workload ";
+        assert!(report.contains(exchanged), "{report}");
+        assert!(report.contains("the service sees X-Countersign-User: spire-workload"), "{report}");
+        assert_eq!(left_behind(temporary.path()), [""; 0]);
+    }
+    let output = countersign(temporary.path()).args(arguments).env("PATH", temporary.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = readable(&output);
+    assert!(said.starts_with("--spire needs spire-server and spire-agent on PATH.\n"), "{said}");
+    assert!(said.contains("scripts/interop.d/build-spire"), "{said}");
+    assert_eq!(left_behind(temporary.path()), [""; 0]);
+}
+
+#[test]
+fn a_kept_directory_that_had_spire_starts_again_without_it() {
+    let Some(path) = path_with_spire() else { return };
+    let temporary = tempfile::tempdir().unwrap();
+    let kept = temporary.path().join("demo");
+    let arguments = ["--once", "--listen", "127.0.0.1:0", "--data", kept.to_str().unwrap()];
+    for more in [&["--spire"][..], &["--spire"], &[]] {
+        let output = countersign(temporary.path()).args(arguments).args(more).env("PATH", &path).output().unwrap();
+        assert!(output.status.success(), "{}", readable(&output));
+    }
+}
+
+/// `PATH` with SPIRE on it, as it is or with what `scripts/interop` has built.
+fn path_with_spire() -> Option<OsString> {
+    let path = std::env::var_os("PATH")?;
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let built = cache.and_then(|cache| std::fs::read_dir(cache.join("countersign-interop")).ok());
+    let built = built.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).chain(built).collect();
+    let has = |program: &str| directories.iter().any(|directory| directory.join(program).is_file());
+    (has("spire-server") && has("spire-agent")).then(|| std::env::join_paths(directories).unwrap())
 }
 
 /// A quickstart that serves; killed when a test fails before it is interrupted.

@@ -12,6 +12,7 @@ pub mod place;
 pub mod platforms;
 pub mod report;
 pub mod signing;
+pub mod spire;
 pub mod steps;
 pub mod tokens;
 
@@ -37,6 +38,9 @@ pub struct Arguments {
     once: bool,
     #[command(flatten)]
     directory: Directory,
+    /// Also start a real SPIRE server and agent, from PATH, and exchange a JWT-SVID of theirs
+    #[arg(long)]
+    spire: bool,
     /// Where the broker listens [default: 127.0.0.1:8443, or a free port when that is taken]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -85,7 +89,7 @@ pub async fn run(_global: &Global, arguments: Arguments) -> Result<(), Failed> {
             let runtime = arguments.directory.runtime_dir.as_deref();
             let pointer = Pointer::write(runtime, &place)
                 .map_err(|fault| Failed(format!("`quickstart token` would not find this quickstart: {fault}")))?;
-            let toured = Box::pin(tour::run(&place, arguments.listen, arguments.once)).await;
+            let toured = Box::pin(tour::run(&place, &arguments)).await;
             drop((pointer, place));
             toured
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::place::Place;
 use super::platforms::{Issuers, Platform};
+use super::spire::{self, Spire};
 
 /// First line of every `countersign.yaml` that this command writes; without it the file is somebody's own.
 pub const MARK: &str = "# Written by `countersign quickstart`.";
@@ -31,27 +32,43 @@ const TRUST_BUNDLES: &str = "Pinned key sets: SPIFFE bundles and JWKS files of i
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(place: &Place, listen: SocketAddr, issuers: &Issuers, echo: &str) -> io::Result<()> {
+pub fn write(
+    place: &Place,
+    listen: SocketAddr,
+    issuers: &Issuers,
+    spire: Option<&Spire>,
+    echo: &str,
+) -> io::Result<()> {
     let root = place.root();
     for directory in ["data", "policies", "services", "trust-bundles"] {
         fs::create_dir_all(root.join(directory))?;
     }
-    fs::write(place.config_file(), configuration(listen, issuers))?;
+    fs::write(place.config_file(), configuration(listen, issuers, spire))?;
     fs::write(root.join("services/my-api.yaml"), SERVICE.replace(SHIPPED_UPSTREAM, echo))?;
     fs::write(root.join("trust-bundles/README.md"), TRUST_BUNDLES)?;
-    write_policies(&root.join("policies"))
+    write_policies(&root.join("policies"), spire.is_some())
 }
 
-fn write_policies(directory: &Path) -> io::Result<()> {
-    POLICIES.iter().try_for_each(|(name, text)| fs::write(directory.join(name), text))
+fn write_policies(directory: &Path, with_spire: bool) -> io::Result<()> {
+    POLICIES.iter().try_for_each(|(name, text)| fs::write(directory.join(name), text))?;
+    let for_spire = directory.join("spire-workload.yaml");
+    match with_spire {
+        true => fs::write(for_spire, spire::POLICY),
+        // A kept directory may have it from a start with SPIRE; without its issuer it would not load.
+        false => fs::remove_file(for_spire).or_else(|fault| match fault.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(fault),
+        }),
+    }
 }
 
-fn configuration(listen: SocketAddr, issuers: &Issuers) -> String {
+fn configuration(listen: SocketAddr, issuers: &Issuers, spire: Option<&Spire>) -> String {
     let entries: String = Platform::ALL
         .into_iter()
         .map(|platform| {
             format!("  {}: {{ {}, danger_allow_http: true }}\n", platform.name(), issuer(platform, issuers))
         })
+        .chain(spire.map(Spire::configuration))
         .collect();
     format!(
         "{MARK} It is complete: `countersign --config THIS_FILE check`.

@@ -141,7 +141,7 @@ fn pointer_file(runtime: Option<&Path>) -> io::Result<PathBuf> {
 }
 
 /// The user id of files this process makes, asked of such a file: the standard library has no other way.
-fn own_user_id() -> io::Result<u32> {
+pub(super) fn own_user_id() -> io::Result<u32> {
     let probe = std::env::temp_dir().join(format!("countersign-probe-{}", random_name()?));
     fs::DirBuilder::new().mode(0o700).create(&probe)?;
     let made = fs::symlink_metadata(&probe);

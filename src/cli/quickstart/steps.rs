@@ -13,6 +13,7 @@ use super::client::{self, Client, Reply};
 use super::operator::Operator;
 use super::platforms::{Issuers, Platform};
 use super::report::Report;
+use super::spire::{self, Spire};
 
 /// The host name that the protected service is configured under.
 pub const SERVICE_HOST: &str = "my-api.localhost";
@@ -25,6 +26,8 @@ pub struct Stage {
     pub operator: Operator,
     /// The platforms.
     pub issuers: Arc<Issuers>,
+    /// A real SPIRE, where one was asked for.
+    pub spire: Option<Spire>,
     /// How they are asked.
     pub client: Client,
 }
@@ -43,6 +46,10 @@ impl Stage {
         for platform in Platform::ALL {
             let outcome = self.exchange_assertion(platform).await;
             keep(report, &mut minted, platform.name(), outcome);
+        }
+        if let Some(spire) = &self.spire {
+            let outcome = self.exchange_svid(spire).await;
+            keep(report, &mut minted, spire::NAME, outcome);
         }
         let outcome = self.exchange_secret().await;
         keep(report, &mut minted, "client secret", outcome);
@@ -74,16 +81,25 @@ impl Stage {
 
     async fn exchange_assertion(&self, platform: Platform) -> Result<(String, String), String> {
         let assertion = self.issuers.token(platform, &self.broker, &Map::new()).map_err(text)?;
-        let subject = member(&claims(&assertion)?, "sub");
+        self.exchange(platform.assertion_type(), &assertion).await
+    }
+
+    async fn exchange_svid(&self, spire: &Spire) -> Result<(String, String), String> {
+        let svid = spire.svid(&self.broker).await.map_err(text)?;
+        self.exchange(Platform::Spiffe.assertion_type(), &svid).await
+    }
+
+    async fn exchange(&self, assertion_type: &str, assertion: &str) -> Result<(String, String), String> {
+        let subject = member(&claims(assertion)?, "sub");
         let begun = Instant::now();
-        let reply = self.ask_with_assertion(platform, &assertion).await?;
+        let reply = self.ask_with_assertion(assertion_type, assertion).await?;
         self.minted(&subject, &reply, begun).await
     }
 
-    async fn ask_with_assertion(&self, platform: Platform, assertion: &str) -> Result<Reply, String> {
+    async fn ask_with_assertion(&self, assertion_type: &str, assertion: &str) -> Result<Reply, String> {
         let fields = [
             ("grant_type", "client_credentials"),
-            ("client_assertion_type", platform.assertion_type()),
+            ("client_assertion_type", assertion_type),
             ("client_assertion", assertion),
         ];
         self.client.post_form(&format!("{}/oauth2/token", self.broker), &fields).await.map_err(text)
@@ -182,7 +198,7 @@ impl Stage {
     async fn refused_exchange(&self) -> Result<(String, Map<String, Value>), String> {
         let branch = [("ref".to_owned(), json!("refs/heads/dev"))].into_iter().collect();
         let assertion = self.issuers.token(Platform::Github, &self.broker, &branch).map_err(text)?;
-        let reply = self.ask_with_assertion(Platform::Github, &assertion).await?;
+        let reply = self.ask_with_assertion(Platform::Github.assertion_type(), &assertion).await?;
         let answer = reply.json().map_err(text)?;
         if reply.status != http::StatusCode::UNAUTHORIZED || member(&answer, "error") != "invalid_client" {
             return Err(format!("expected 401 invalid_client, got {} {}", reply.status.as_u16(), reply.text()));

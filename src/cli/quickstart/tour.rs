@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::Arguments;
 use super::client::Client;
 use super::echo::EchoService;
 use super::files;
@@ -14,6 +15,7 @@ use super::operator::Operator;
 use super::place::Place;
 use super::platforms::{Issuers, Platform};
 use super::report::Report;
+use super::spire::{self, Spire, SpireFault};
 use super::steps::{SERVICE_HOST, Stage};
 use super::tokens::TokenSocket;
 use crate::broker::Origin;
@@ -28,11 +30,11 @@ const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Add
 ///
 /// # Errors
 /// What could not start, or how many steps failed.
-pub(super) async fn run(place: &Place, listen: Option<SocketAddr>, once: bool) -> Result<(), Failed> {
+pub(super) async fn run(place: &Place, arguments: &Arguments) -> Result<(), Failed> {
     let mut stop = Stop::listen().map_err(|fault| Failed(format!("signals cannot be received: {fault}")))?;
     let mut report = Report::new(Box::new(anstream::stdout()));
     let shown = async {
-        let demonstration = Box::pin(Demonstration::start(place, listen)).await?;
+        let demonstration = Box::pin(Demonstration::start(place, arguments)).await?;
         demonstration.show(place, &mut report).await;
         Ok(demonstration)
     };
@@ -40,7 +42,7 @@ pub(super) async fn run(place: &Place, listen: Option<SocketAddr>, once: bool) -
         started = shown => started?,
         () = stop.requested() => return Ok(()),
     };
-    if !once {
+    if !arguments.once {
         demonstration.invite(place, &mut report);
         stop.requested().await;
         report.say("\nStopping.");
@@ -62,12 +64,20 @@ struct Demonstration {
 }
 
 impl Demonstration {
-    async fn start(place: &Place, listen: Option<SocketAddr>) -> Result<Demonstration, Failed> {
+    async fn start(place: &Place, arguments: &Arguments) -> Result<Demonstration, Failed> {
         let clock = Clock::system();
         let issuers = Arc::new(Issuers::start(&clock).await.map_err(failed("the issuers"))?);
         let echo = EchoService::start().await.map_err(failed("the echo service"))?;
-        let listen = free_port(listen).await.map_err(failed("the public listener"))?;
-        files::write(place, listen, &issuers, echo.url()).map_err(failed("the configuration directory"))?;
+        let spire = match arguments.spire {
+            true => Some(Spire::start(place).await.map_err(|fault| match fault {
+                SpireFault::Missing => Failed(fault.to_string()),
+                fault => failed("SPIRE")(fault),
+            })?),
+            false => None,
+        };
+        let listen = free_port(arguments.listen).await.map_err(failed("the public listener"))?;
+        files::write(place, listen, &issuers, spire.as_ref(), echo.url())
+            .map_err(failed("the configuration directory"))?;
         // No environment: a COUNTERSIGN__… variable of another broker has no say here.
         let origin = Origin { file: place.config_file(), environment: Vec::new() };
         let running = Running::start(origin).await.map_err(failed("the broker"))?;
@@ -75,7 +85,7 @@ impl Demonstration {
         let tokens =
             TokenSocket::open(&place.token_socket(), issuers.clone(), &url).map_err(failed("the token socket"))?;
         let operator = Operator { socket: place.admin_socket(), broker: Arc::clone(&running.broker) };
-        let stage = Stage { broker: url, operator, issuers, client: Client::new() };
+        let stage = Stage { broker: url, operator, issuers, spire, client: Client::new() };
         Ok(Demonstration { stage, listen, running, _echo: echo, _tokens: tokens })
     }
 
@@ -86,6 +96,9 @@ impl Demonstration {
         for platform in Platform::ALL {
             let issuer = self.stage.issuers.of(platform);
             report.fact(platform.name(), &format!("{}  ({}-shaped issuer)", issuer.url(), issuer.kind()));
+        }
+        if let Some(spire) = &self.stage.spire {
+            report.fact(spire::NAME, &spire.describe());
         }
         let stays = if place.is_temporary() { "gone when this ends" } else { "stays" };
         report.fact("files", &format!("{}  ({stays})", place.root().display()));
@@ -121,6 +134,9 @@ impl Demonstration {
                 jwt_bearer = Platform::Github.assertion_type(),
             ),
         );
+        if let Some(spire) = &self.stage.spire {
+            report.command("a JWT-SVID, as any program of yours gets it from SPIRE", &spire.svid_command(broker));
+        }
         report.command(
             "and why, which only the operator learns",
             &format!("{program} --config {} audit tail", place.config_file().display()),
