@@ -5,10 +5,12 @@
 
 mod assertion;
 mod basic;
+mod certificate;
 mod secret;
 mod throttle;
 
 pub use assertion::{AssertionFault, AssertionShape, UnverifiedAssertion};
+pub use certificate::{CertificateFault, UnverifiedCertificate};
 pub use secret::PresentedSecret;
 pub use throttle::{Throttle, Throttled};
 

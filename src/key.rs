@@ -15,6 +15,8 @@ mod report;
 mod schedule;
 mod status;
 mod verifying_key;
+mod x509;
+mod x509_svid;
 
 use crate::vocab::{Algorithm, IssuerName, KeyId};
 
@@ -23,6 +25,7 @@ pub use key_set::{KeySet, KeySetFault, KeySetUse};
 pub use keys::{CandidateKey, Keys, Previous};
 pub use status::{KeyLine, KeyStatus};
 pub use verifying_key::VerifyingKey;
+pub use x509_svid::{X509Svid, X509SvidRefusal};
 
 /// Why the issuer has no key for this assertion. Its words leave out the `kid`: nobody has proven it, and the audit
 /// record has it as `unverified_key_id`.

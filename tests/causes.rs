@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const STAGES: [&str; 14] = [
+const STAGES: [&str; 15] = [
     "request.",
     "client_auth.",
     "assertion.",
+    "certificate.",
     "issuer.",
     "key.",
     "claims.",

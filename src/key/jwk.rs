@@ -1,7 +1,7 @@
 //! One JSON Web Key (RFC 7517 §4) into prepared keys, or the reason it is left out.
 //!
 //! In: a member of `keys`. Out: one [`VerifyingKey`] for each algorithm it may verify. `x5c`, `x5t` and `x5u` are not
-//! read: a certificate inside a key set proves nothing that the key set does not.
+//! read: a certificate inside a key set proves nothing that the key set does not. SPIFFE's X.509 authorities are `x509`'s.
 
 use std::fmt;
 
@@ -49,6 +49,8 @@ pub enum SkippedKey {
     BadPoint,
     /// Another key has the same `kid` and algorithm.
     DuplicateKeyId,
+    /// SPIFFE: its `x5c` is not exactly one certificate of an authority.
+    BadCertificate,
 }
 
 impl fmt::Display for SkippedKey {
@@ -67,6 +69,7 @@ impl fmt::Display for SkippedKey {
             SkippedKey::WeakOrHugeRsa => "RSA of an unsafe size",
             SkippedKey::BadPoint => "with a bad curve point",
             SkippedKey::DuplicateKeyId => "with another key's kid",
+            SkippedKey::BadCertificate => "without exactly one certificate of an authority",
         })
     }
 }

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use super::jwk::{self, SkippedKey};
-use super::{KeyRefusal, VerifyingKey};
+use super::{KeyRefusal, VerifyingKey, x509};
 use crate::json::{self, JsonFault};
 use crate::vocab::{Algorithm, KeyId};
 
@@ -25,7 +26,8 @@ const DEFAULT_REFRESH_HINT: u64 = 300;
 pub enum KeySetUse {
     /// Those with `use: sig` or without `use`.
     Oidc,
-    /// Those with `use: jwt-svid` (SPIFFE Trust Domain and Bundle §4.2.2).
+    /// Those with `use: jwt-svid`; and apart from them the X.509 authorities, `use: x509-svid` (SPIFFE Trust Domain and
+    /// Bundle §4.2.2).
     SpiffeJwt,
 }
 
@@ -34,6 +36,7 @@ pub enum KeySetUse {
 pub struct KeySet {
     by_id: HashMap<KeyId, Vec<VerifyingKey>>,
     without_id: Vec<VerifyingKey>,
+    authorities: Vec<CertificateDer<'static>>,
     skipped: BTreeMap<SkippedKey, usize>,
     sequence: Option<u64>,
     refresh_hint: Option<Duration>,
@@ -72,6 +75,13 @@ impl KeySet {
         }
         let mut set = KeySet::default();
         for jwk in jwks {
+            if purpose == KeySetUse::SpiffeJwt && x509::is_authority(jwk) {
+                match x509::authority(jwk) {
+                    Ok(authority) => set.authorities.push(authority),
+                    Err(reason) => set.count(reason),
+                }
+                continue;
+            }
             match jwk::prepare(jwk, purpose, allowed) {
                 Ok(keys) => keys.into_iter().for_each(|key| set.add(key)),
                 Err(reason) => set.count(reason),
@@ -111,10 +121,16 @@ impl KeySet {
         self.by_id.values().flatten().chain(&self.without_id)
     }
 
+    /// The authorities that sign the trust domain's X.509-SVIDs; none for other kinds of issuers.
+    #[must_use]
+    pub fn x509_authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
     /// Whether nothing verifies.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty() && self.without_id.is_empty()
+        self.by_id.is_empty() && self.without_id.is_empty() && self.authorities.is_empty()
     }
 
     /// How many keys were left out, by reason.

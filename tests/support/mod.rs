@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod broker;
+pub mod certificates;
 pub mod faulty;
 pub mod issuer;
 pub mod keys;
