@@ -9,6 +9,7 @@ mod text;
 mod environment;
 mod layers;
 mod section;
+mod bundle_endpoint;
 mod keys;
 mod issuers;
 mod broker;
@@ -19,7 +20,8 @@ mod tests;
 use std::path::Path;
 
 pub use settings::{
-    AdminListener, AdminSettings, Config, IssuerSettings, KeySource, SigningAlgorithm, TlsFiles, TokenSettings,
+    AdminListener, AdminSettings, BundleProfile, Config, IssuerSettings, KeySource, SigningAlgorithm, TlsFiles,
+    TokenSettings,
 };
 
 use crate::diagnostic::Diagnostics;

@@ -5,6 +5,7 @@
 //! `claims`).
 
 mod address;
+mod bundle_server;
 mod cache;
 mod fetch;
 mod flight;

@@ -9,9 +9,9 @@ use crate::kind::IssuerKind;
 use crate::vocab::{IssuerUrl, is_loopback_host};
 use crate::yaml::Yaml;
 
-use super::schema;
 use super::section::Section;
 use super::settings::KeySource;
+use super::{bundle_endpoint, schema};
 
 /// Where the keys are, and what fetching them needs.
 pub(super) struct Fetching {
@@ -31,7 +31,7 @@ pub(super) fn read(
     let keys = issuer.section("keys", ("`keys`", schema::KEYS), faults);
     let is_spiffe = kind == IssuerKind::SPIFFE;
     let bundle = is_spiffe.then(|| issuer.section("bundle", ("`bundle`", schema::BUNDLE), faults)).flatten();
-    let place = Place { kind, trust_bundles, danger_allow_http };
+    let place = Place { issuer, kind, trust_bundles, danger_allow_http };
     let source = match (&keys, &bundle) {
         (Some(_), Some(_)) => {
             let message = "`keys` and `bundle` both say where the keys are";
@@ -63,6 +63,7 @@ pub(super) fn read(
 
 /// What a key source is read with.
 struct Place<'a> {
+    issuer: &'a Section<'a>,
     kind: IssuerKind,
     trust_bundles: &'a Path,
     danger_allow_http: bool,
@@ -100,21 +101,17 @@ impl Place<'_> {
     }
 
     fn of_bundle(&self, bundle: &Section<'_>, faults: &mut Diagnostics) -> Option<KeySource> {
-        let one = only_one(bundle, &["url", "file"], faults);
-        let profile = bundle.text("profile", faults, |text| match text {
-            "https_web" => Ok(()),
-            "https_spiffe" | "workload_api" => Err(format!(
-                "`{text}` is not supported; this version supports https_web (a bundle URL with a Web PKI certificate) \
-                 and `file`"
-            )),
-            _ => Err("must be https_web".to_owned()),
-        });
-        match one? {
-            "url" => self.remote(bundle, faults).map(KeySource::BundleEndpoint),
+        match only_one(bundle, &["url", "file"], faults)? {
+            "url" => {
+                let url = self.remote(bundle, faults);
+                let profile = bundle_endpoint::profile(bundle, self.issuer, self.trust_bundles, faults);
+                Some(KeySource::BundleEndpoint { url: url?, profile: profile? })
+            }
             _ => {
-                if profile.is_some() {
-                    let message = "`profile` says how a bundle URL is reached; a `file` has none";
-                    faults.push(bundle.fault_at_key("profile", "conflict", message).fix("remove `profile`"));
+                let of_endpoints = ["profile", "endpoint_spiffe_id", "bootstrap_file"];
+                for name in of_endpoints.into_iter().filter(|name| bundle.has(name)) {
+                    let message = format!("`{name}` says how a bundle URL is reached; a `file` has none");
+                    faults.push(bundle.fault_at_key(name, "conflict", message).fix(format!("remove `{name}`")));
                 }
                 bundle.existing_file("file", self.trust_bundles, faults).map(KeySource::File)
             }

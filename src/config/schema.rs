@@ -106,5 +106,7 @@ pub(super) const KEYS: &[Field] = &[
 pub(super) const BUNDLE: &[Field] = &[
     ("url", Shape::Text("https://spire.example.com/bundle")),
     ("profile", Shape::Text("https_web")),
+    ("endpoint_spiffe_id", Shape::Text("spiffe://prod.example.com/spire/server")),
+    ("bootstrap_file", Shape::Text("prod.example.com.json")),
     ("file", Shape::Text("prod.example.com.json")),
 ];

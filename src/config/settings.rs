@@ -160,6 +160,25 @@ pub enum KeySource {
     Url(url::Url),
     /// A JWKS or SPIFFE bundle file, already resolved against `trust_bundles`.
     File(PathBuf),
-    /// A SPIFFE bundle endpoint, profile `https_web` (Web PKI).
-    BundleEndpoint(url::Url),
+    /// A SPIFFE bundle endpoint.
+    BundleEndpoint {
+        /// Where.
+        url: url::Url,
+        /// How it proves itself.
+        profile: BundleProfile,
+    },
+}
+
+/// How a SPIFFE bundle endpoint proves itself (SPIFFE Federation §5.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BundleProfile {
+    /// By a certificate of a CA that is trusted for host names.
+    HttpsWeb,
+    /// By an X.509-SVID of the same trust domain.
+    HttpsSpiffe {
+        /// Whose.
+        endpoint: spiffe::SpiffeId,
+        /// A bundle file with the authority behind it, for the first fetch.
+        bootstrap: PathBuf,
+    },
 }

@@ -172,7 +172,10 @@ fn each_kind_is_read_by_its_own_rules_in_the_files_order() {
     assert_eq!(issuer(&config, "edge").keys, KeySource::Discovery(Some(elsewhere)));
     let mesh = issuer(&config, "mesh");
     assert_eq!(mesh.trust_domain.as_ref().unwrap().to_string(), "prod.acme.example");
-    assert_eq!(mesh.keys, KeySource::BundleEndpoint("https://spire/bundle".parse().unwrap()));
+    assert_eq!(
+        mesh.keys,
+        KeySource::BundleEndpoint { url: "https://spire/bundle".parse().unwrap(), profile: BundleProfile::HttpsWeb }
+    );
     assert_eq!(issuer(&config, "lab").keys, KeySource::File(directory.path("trust-bundles/lab.json")));
     assert_eq!(issuer(&config, "ci.example").keys, KeySource::File(directory.path("trust-bundles/ci.jwks.json")));
 }

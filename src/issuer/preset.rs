@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::ClaimSchema;
-use crate::config::{IssuerSettings, KeySource};
+use crate::config::{BundleProfile, IssuerSettings, KeySource};
 use crate::kind::{NamedBy, SingleUse, TenantPin};
 use crate::vocab::{Algorithm, Audience, IssuerUrl};
 
@@ -31,8 +31,13 @@ pub enum KeyLocation {
     Url(Url),
     /// A JWKS file, or a SPIFFE bundle file.
     File(PathBuf),
-    /// A SPIFFE bundle endpoint, profile `https_web`.
-    BundleEndpoint(Url),
+    /// A SPIFFE bundle endpoint.
+    BundleEndpoint {
+        /// Where.
+        url: Url,
+        /// How it proves itself.
+        profile: BundleProfile,
+    },
 }
 
 impl KeyLocation {
@@ -48,8 +53,12 @@ impl KeyLocation {
 impl std::fmt::Display for KeyLocation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            KeyLocation::Discovery { metadata: url, .. } | KeyLocation::Url(url) | KeyLocation::BundleEndpoint(url) => {
-                url.fmt(formatter)
+            KeyLocation::Discovery { metadata: url, .. }
+            | KeyLocation::Url(url)
+            | KeyLocation::BundleEndpoint { url, profile: BundleProfile::HttpsWeb } => url.fmt(formatter),
+            // Keys that came without this check are not taken for keys that came with it.
+            KeyLocation::BundleEndpoint { url, profile: BundleProfile::HttpsSpiffe { endpoint, .. } } => {
+                write!(formatter, "{url} ({endpoint})")
             }
             KeyLocation::File(path) => path.display().fmt(formatter),
         }
@@ -100,7 +109,9 @@ fn key_location(settings: &IssuerSettings, identifiers: &[String]) -> Option<Key
         KeySource::Discovery(at) => discovered(settings, identifiers, at.as_ref()),
         KeySource::Url(url) => Some(KeyLocation::Url(url.clone())),
         KeySource::File(path) => Some(KeyLocation::File(path.clone())),
-        KeySource::BundleEndpoint(url) => Some(KeyLocation::BundleEndpoint(url.clone())),
+        KeySource::BundleEndpoint { url, profile } => {
+            Some(KeyLocation::BundleEndpoint { url: url.clone(), profile: profile.clone() })
+        }
     }
 }
 

@@ -228,7 +228,10 @@ async fn an_older_spiffe_sequence_is_refused_unless_an_operator_asks() {
     };
     let settings = IssuerSettings {
         trust_domain: Some(::spiffe::TrustDomain::new("prod.example").unwrap()),
-        keys: crate::config::KeySource::BundleEndpoint(url::Url::parse("https://spire.example/bundle").unwrap()),
+        keys: crate::config::KeySource::BundleEndpoint {
+            url: url::Url::parse("https://spire.example/bundle").unwrap(),
+            profile: crate::config::BundleProfile::HttpsWeb,
+        },
         ..settings("mesh", IssuerKind::SPIFFE)
     };
     let bench = Bench::new(settings, [bundle(&["a", "b"], "7")]);

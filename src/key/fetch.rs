@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Certificate, Client, Response, StatusCode};
+use rustls::ClientConfig;
 use serde_json::Value;
 use url::{Host, Origin, Url};
 
 use super::address::{AddressRefused, Reach, VettingResolver};
+use super::bundle_server;
 use super::key_set::{self, KeySet, KeySetFault};
+use crate::config::BundleProfile;
 use crate::issuer::{Issuer, KeyLocation};
 use crate::json;
 
@@ -60,6 +63,8 @@ pub(super) enum FetchFault {
     Metadata(&'static str),
     #[error("{what} {path} cannot be read: {error}")]
     LocalFile { what: &'static str, path: String, error: String },
+    #[error("the bundle has no X.509 authority to check its endpoint with")]
+    NoAuthority,
     #[error("{0}")]
     KeySet(#[from] KeySetFault),
     /// Keys that were removed since must not come back from an old copy.
@@ -80,6 +85,7 @@ impl FetchFault {
             | FetchFault::Url(_)
             | FetchFault::AddressRefused
             | FetchFault::Unreachable(_)
+            | FetchFault::NoAuthority
             | FetchFault::LocalFile { .. } => true,
             FetchFault::Timeout
             | FetchFault::Connection(_)
@@ -108,6 +114,7 @@ impl FetchFault {
             FetchFault::TooLarge => "too_large",
             FetchFault::Metadata(_) => "metadata",
             FetchFault::LocalFile { .. } => "local_file",
+            FetchFault::NoAuthority => "no_authority",
             FetchFault::KeySet(_) => "key_set",
             FetchFault::OlderSequence { .. } => "older_sequence",
             FetchFault::Stopped => "stopped",
@@ -142,9 +149,9 @@ impl Limits {
 pub(super) struct HttpFetch(pub(super) Limits);
 
 impl Fetch for HttpFetch {
-    fn fetch<'a>(&'a self, issuer: &'a Issuer, _held: Option<Arc<KeySet>>) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, issuer: &'a Issuer, held: Option<Arc<KeySet>>) -> Fetching<'a> {
         Box::pin(async move {
-            let attempt = attempt(self.0, issuer);
+            let attempt = attempt(self.0, issuer, held);
             tokio::time::timeout(self.0.total, attempt).await.unwrap_or(Err(FetchFault::Timeout))
         })
     }
@@ -155,12 +162,17 @@ pub(super) fn read_file(path: &Path) -> Result<Fetched, FetchFault> {
     Ok(Fetched { body: local_file("the key set", path)?, max_age: None })
 }
 
-async fn attempt(limits: Limits, issuer: &Issuer) -> Result<Fetched, FetchFault> {
+async fn attempt(limits: Limits, issuer: &Issuer, held: Option<Arc<KeySet>>) -> Result<Fetched, FetchFault> {
     match issuer.key_location() {
         None => Err(FetchFault::NotConfigured),
         Some(KeyLocation::File(path)) => read_file(path),
-        Some(KeyLocation::Url(url) | KeyLocation::BundleEndpoint(url)) => {
+        Some(KeyLocation::Url(url) | KeyLocation::BundleEndpoint { url, profile: BundleProfile::HttpsWeb }) => {
             Session::open(limits, issuer, url)?.get(url).await
+        }
+        Some(KeyLocation::BundleEndpoint { url, profile: BundleProfile::HttpsSpiffe { endpoint, bootstrap } }) => {
+            let authorities = bundle_server::authorities(held.as_deref(), bootstrap)?;
+            let tls = Some(bundle_server::tls(endpoint, authorities)?);
+            Session { tls, ..Session::open(limits, issuer, url)? }.get(url).await
         }
         Some(KeyLocation::Discovery { metadata, issuer: expected }) => {
             let session = Session::open(limits, issuer, metadata)?;
@@ -189,6 +201,8 @@ struct Session<'a> {
     /// Where the operator pointed: only here does the bearer token go.
     origin: Origin,
     roots: Vec<Certificate>,
+    /// In place of roots and host names; redirects fall under it too (SPIFFE Federation §5.2.2).
+    tls: Option<ClientConfig>,
     bearer: Option<HeaderValue>,
 }
 
@@ -200,7 +214,7 @@ impl Session<'_> {
             Some(path) => certificates(path)?,
         };
         let bearer = settings.bearer_token_file.as_deref().map(bearer).transpose()?;
-        Ok(Session { limits, issuer, origin: start.origin(), roots, bearer })
+        Ok(Session { limits, issuer, origin: start.origin(), roots, tls: None, bearer })
     }
 
     /// One document. Redirects are followed by hand: within one origin only, so neither the scheme nor the bearer
@@ -225,8 +239,8 @@ impl Session<'_> {
     async fn request(&self, url: &Url) -> Result<Response, FetchFault> {
         let reach = self.reach(url)?;
         reach.check(url).map_err(|AddressRefused| FetchFault::AddressRefused)?;
-        let (roots, connect) = (self.roots.clone(), self.limits.connect);
-        let client = tokio::task::spawn_blocking(move || client(reach, &roots, connect));
+        let (roots, tls, connect) = (self.roots.clone(), self.tls.clone(), self.limits.connect);
+        let client = tokio::task::spawn_blocking(move || client(reach, &roots, tls, connect));
         let client = client.await.map_err(|_| FetchFault::Stopped)?.map_err(|error| connection(&error))?;
         let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         if let Some(bearer) = self.bearer.as_ref().filter(|_| url.origin() == self.origin) {
@@ -272,7 +286,12 @@ fn is_loopback(url: &Url) -> bool {
 /// A client for one request, since the resolver's reach is that request's. Fetches are minutes apart: there is no
 /// connection worth keeping.
 #[allow(clippy::disallowed_methods)] // the one place that makes HTTP clients
-fn client(reach: Reach, roots: &[Certificate], connect: Duration) -> Result<Client, reqwest::Error> {
+fn client(
+    reach: Reach,
+    roots: &[Certificate],
+    tls: Option<ClientConfig>,
+    connect: Duration,
+) -> Result<Client, reqwest::Error> {
     let builder = || {
         Client::builder()
             .no_proxy()
@@ -282,6 +301,9 @@ fn client(reach: Reach, roots: &[Certificate], connect: Duration) -> Result<Clie
             .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(VettingResolver(reach))
     };
+    if let Some(tls) = tls {
+        return builder().https_only(true).tls_backend_preconfigured(tls).build();
+    }
     // A machine without any CA certificates cannot build the first. The configured roots still count there, and
     // every other server is then untrusted, which the fetch reports.
     let with_system_roots = builder().tls_certs_merge(roots.to_vec()).build();

@@ -134,8 +134,7 @@ fn check_leaf(leaf: &X509Certificate<'_>) -> Result<(), X509SvidRefusal> {
 /// RFC 5280 §4.1.2.5, both ends included and without leeway: SPIRE dates a certificate back to allow for clocks.
 fn check_times(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<UnixTime, X509SvidRefusal> {
     let validity = certificate.validity();
-    let (not_before, not_after) =
-        (UnixTime(validity.not_before.timestamp()), UnixTime(validity.not_after.timestamp()));
+    let (not_before, not_after) = (UnixTime(validity.not_before.timestamp()), UnixTime(validity.not_after.timestamp()));
     if now < not_before {
         return Err(X509SvidRefusal::NotYetValid { not_before, now });
     }

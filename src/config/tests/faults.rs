@@ -239,11 +239,34 @@ fn a_bundle_is_a_file_or_a_web_endpoint() {
     assert_eq!(spiffe("file: lab.json, profile: https_web"), ["3:73: conflict"]);
     assert_eq!(spiffe("url: https://u:p@a.example/"), ["3:62: value"]);
     assert_eq!(spiffe("url: http://127.0.0.1/"), ["3:62: plain-http"]);
-    for profile in ["https_spiffe", "workload_api", "x"] {
-        assert_eq!(spiffe(&format!("url: https://a.example, profile: {profile}")), ["3:90: value"], "{profile}");
-    }
+    assert_eq!(spiffe("url: https://a.example, profile: x"), ["3:90: value"]);
+    assert_eq!(spiffe("file: lab.json, bootstrap_file: lab.json"), ["3:73: conflict"]);
     let both = "kind: spiffe, trust_domain: a.example, bundle: { file: lab.json }, keys: { file: lab.json }";
     assert_eq!(in_issuer(both), ["3:75: conflict"]);
+}
+
+#[test]
+fn an_endpoint_with_an_svid_is_named_by_its_id_in_the_issuers_own_domain() {
+    let start = "kind: spiffe, trust_domain: a.example, bundle: { url: https://a.example, profile: https_spiffe";
+    let spiffe = |more: &str| in_issuer(&format!("{start}{more} }}"));
+    let id = ", endpoint_spiffe_id: spiffe://a.example/spire/server";
+    let right = format!("{LEAST}issuers: {{ a: {{ {start}{id}, bootstrap_file: lab.json }} }} }}");
+    assert!(Directory::with(&right).load(&[]).is_ok());
+    assert_eq!(spiffe(", bootstrap_file: lab.json"), ["3:55: missing-field"]);
+    assert_eq!(spiffe(id), ["3:55: missing-field"]);
+    assert_eq!(spiffe(&format!("{id}, bootstrap_file: none.json")), ["3:173: missing-file"]);
+    for bad in ["spiffe://a.example", "spiffe://A.example/x", "https://a.example/x", "a.example"] {
+        let fields = format!(", bootstrap_file: lab.json, endpoint_spiffe_id: {bad}");
+        assert_eq!(spiffe(&fields), ["3:150: value"], "{bad}");
+    }
+    let other = ", bootstrap_file: lab.json, endpoint_spiffe_id: spiffe://b.example/spire/server";
+    assert_eq!(spiffe(other), ["3:150: unsupported"]);
+    let no_file = ", bootstrap_file: lab.json";
+    assert_eq!(in_issuer(&format!("ca_file: ca.pem, {start}{id}{no_file} }}")), ["3:8: conflict"]);
+    let plain = format!("danger_allow_http: true, {start}{id}{no_file} }}").replace("https://a", "http://127.0.0.1/a");
+    assert_eq!(in_issuer(&plain), ["3:87: conflict"]);
+    let web = "kind: spiffe, trust_domain: a.example, bundle: { url: https://a.example";
+    assert_eq!(in_issuer(&format!("{web}{no_file} }}")), ["3:81: conflict"]);
 }
 
 #[test]
