@@ -9,8 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 
 use crate::claims::VerifiedClaims;
-use crate::client_auth::{Method, UnverifiedAssertion};
-use crate::issuer::TrustedIssuers;
+use crate::client_auth::{Method, UnverifiedAssertion, UnverifiedCertificate};
+use crate::issuer::{TrustedIssuer, TrustedIssuers};
 use crate::mint::TokenClaims;
 use crate::policy::{Explanation, Permit, ShadowVerdict};
 use crate::request::GrantName;
@@ -66,6 +66,8 @@ pub struct Trail {
     assertion_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     assertion_jti: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<ClientId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +133,7 @@ impl Trail {
             key_id: None,
             assertion_sha256: None,
             assertion_jti: None,
+            certificate_sha256: None,
             client_id: None,
             policy: None,
             policies: None,
@@ -177,6 +180,19 @@ impl Trail {
         self.unverified_key_id = assertion.unverified_key_id().map(|id| bounded(id.as_str()));
     }
 
+    /// What a client certificate says of itself, and its thumbprint (RFC 8705 §3.1, in hexadecimal).
+    pub fn certificate(&mut self, certificate: &UnverifiedCertificate) {
+        let leaf = certificate.leaf_and_intermediates().map(|(leaf, _)| leaf);
+        self.certificate_sha256 = leaf.map(|leaf| hex(digest(&SHA256, leaf).as_ref()));
+        self.unverified_subject = Some(bounded(&certificate.unverified_id().to_string()));
+    }
+
+    /// The issuer is the certificate's trust domain, which an operator configured.
+    pub fn issuer(&mut self, issuer: &TrustedIssuer) {
+        self.issuer = Some(issuer.identifier().to_owned());
+        self.issuer_name = Some(issuer.name().clone());
+    }
+
     /// The issuer is one that an operator configured; which one, where several share the `iss`, its key will tell.
     pub fn issuers(&mut self, issuers: &TrustedIssuers) {
         self.issuer = Some(issuers.identifier().to_owned());
@@ -188,7 +204,7 @@ impl Trail {
     pub fn claims(&mut self, claims: &VerifiedClaims) {
         self.issuer_name = Some(claims.issuer().name().clone());
         self.subject = Some(claims.subject().clone());
-        self.audience = Some(claims.audience().to_owned());
+        self.audience = claims.audience().map(str::to_owned);
         self.key_id = claims.key_id().cloned();
         self.assertion_jti = claims.token_id().map(bounded);
         self.unverified_subject = None;

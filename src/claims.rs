@@ -1,6 +1,6 @@
-//! Signature, header, time, audience, lifetime: the one constructor of proven claims.
+//! Signature, header, time, audience, lifetime: where proven claims are made.
 //!
-//! In: an assertion and a key. Out: [`VerifiedClaims`]. Not here: whether anyone may act on them (see `policy`).
+//! In: an assertion and keys, or a proven certificate. Out: [`VerifiedClaims`]. Not here: whether anyone may act on them (see `policy`).
 //!
 //! A JOSE library verifies a signature and little else: it lets through `crit`, a list-shaped `iss`, an `aud` of any
 //! type, an `exp` in the year 9999. What it leaves open is closed here and in `client_auth::assertion`.
@@ -14,17 +14,18 @@ use serde_json::{Map, Value};
 
 use crate::client_auth::UnverifiedAssertion;
 use crate::issuer::TrustedIssuer;
-use crate::key::CandidateKey;
+use crate::key::{CandidateKey, X509Svid};
 use crate::store::ReplayClaim;
 use crate::vocab::{KeyId, Subject, UnixTime};
 
-/// Claims whose signature, header, times and audience hold. Only [`VerifiedClaims::verify`] makes one.
+/// Claims whose signature, header, times and audience hold. Only [`VerifiedClaims::verify`] and
+/// [`VerifiedClaims::of_certificate`] make one.
 #[derive(Debug)]
 pub struct VerifiedClaims {
     issuer: TrustedIssuer,
     key_id: Option<KeyId>,
     subject: Subject,
-    audience: String,
+    audience: Option<String>,
     token_id: Option<String>,
     expires_at: UnixTime,
     replay: Option<ReplayClaim>,
@@ -53,11 +54,33 @@ impl VerifiedClaims {
             issuer: issuer.clone(),
             key_id: key.id().cloned(),
             subject: registered.subject,
-            audience: registered.audience,
+            audience: Some(registered.audience),
             token_id: registered.token_id,
             expires_at: registered.expires_at,
             replay,
             members: assertion.into_claims(),
+        })
+    }
+
+    /// What a proven certificate says: a `sub`, until it ends. It is meant for nobody and can be shown again, since only
+    /// the holder of its key can show it (so no audience, no replay).
+    ///
+    /// # Errors
+    /// [`ClaimsRefusal::Kind`], for a certificate that is not this issuer's.
+    pub fn of_certificate(svid: &X509Svid, issuer: &TrustedIssuer) -> Result<VerifiedClaims, ClaimsRefusal> {
+        let id = svid.id().to_string();
+        let subject = Subject::parse(&id).map_err(|_| ClaimsRefusal::Claim("sub"))?;
+        let members = Map::from_iter([("sub".to_owned(), Value::String(id))]);
+        issuer.check_claims(&members)?;
+        Ok(VerifiedClaims {
+            issuer: issuer.clone(),
+            key_id: None,
+            subject,
+            audience: None,
+            token_id: None,
+            expires_at: svid.not_after(),
+            replay: None,
+            members,
         })
     }
 
@@ -79,10 +102,10 @@ impl VerifiedClaims {
         &self.subject
     }
 
-    /// The accepted `aud` value.
+    /// The accepted `aud` value; a certificate has none.
     #[must_use]
-    pub fn audience(&self) -> &str {
-        &self.audience
+    pub fn audience(&self) -> Option<&str> {
+        self.audience.as_deref()
     }
 
     /// The `jti` claim.

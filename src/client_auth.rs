@@ -14,6 +14,8 @@ pub use certificate::{CertificateFault, UnverifiedCertificate};
 pub use secret::PresentedSecret;
 pub use throttle::{Throttle, Throttled};
 
+use rustls::pki_types::CertificateDer;
+
 use crate::request::{ClientParameters, Grant, GrantName, TokenRequest};
 
 /// RFC 7523 §2.2.
@@ -28,6 +30,8 @@ pub enum Presented {
     Assertion(Box<UnverifiedAssertion>),
     /// A client id and secret.
     Secret(PresentedSecret),
+    /// A client certificate, whose key the TLS handshake has proven.
+    Certificate(Box<UnverifiedCertificate>),
 }
 
 /// How the caller authenticates, in the words of the metadata (RFC 8414 §2).
@@ -38,6 +42,8 @@ pub enum Method {
     SecretPost,
     JwtBearer,
     JwtSpiffe,
+    /// A client certificate (draft-ietf-oauth-spiffe-client-auth §3.2).
+    SpiffeX509,
     /// The grant's own assertion or subject token.
     Grant,
 }
@@ -51,6 +57,7 @@ impl Method {
             Method::SecretPost => "client_secret_post",
             Method::JwtBearer => "private_key_jwt",
             Method::JwtSpiffe => "spiffe_jwt",
+            Method::SpiffeX509 => "spiffe_x509",
             Method::Grant => "grant_assertion",
         }
     }
@@ -80,6 +87,9 @@ pub enum ClientAuthRefusal {
     /// The assertion's shape.
     #[error(transparent)]
     Assertion(#[from] AssertionFault),
+    /// The client certificate's shape.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
 }
 
 impl ClientAuthRefusal {
@@ -94,6 +104,7 @@ impl ClientAuthRefusal {
             ClientAuthRefusal::Authorization => "client_auth.authorization_header",
             ClientAuthRefusal::AssertionType => "client_auth.assertion_type",
             ClientAuthRefusal::Assertion(fault) => fault.cause(),
+            ClientAuthRefusal::Certificate(fault) => fault.cause(),
         }
     }
 
@@ -107,16 +118,23 @@ impl ClientAuthRefusal {
             ClientAuthRefusal::None
             | ClientAuthRefusal::Authorization
             | ClientAuthRefusal::AssertionType
-            | ClientAuthRefusal::Assertion(_) => false,
+            | ClientAuthRefusal::Assertion(_)
+            | ClientAuthRefusal::Certificate(_) => false,
         }
     }
 }
 
-/// Finds the one authentication method of a request; `authorization` holds the values of all `Authorization` headers.
+/// Finds the one authentication method of a request; `authorization` holds the values of all `Authorization` headers,
+/// `client_chain` the certificates of its connection. Those are a method only where there is no other: a service mesh
+/// shows one on every connection, whatever the request says, so they cannot make two of one (RFC 6749 §2.3).
 ///
 /// # Errors
 /// See [`ClientAuthRefusal`].
-pub fn presented(request: &TokenRequest, authorization: &[&[u8]]) -> Result<(Method, Presented), ClientAuthRefusal> {
+pub fn presented(
+    request: &TokenRequest,
+    authorization: &[&[u8]],
+    client_chain: &[Vec<u8>],
+) -> Result<(Method, Presented), ClientAuthRefusal> {
     let client = request.client();
     let basic = basic::read(authorization, carries_assertion(request))?;
     let methods = usize::from(basic.is_some())
@@ -140,6 +158,9 @@ pub fn presented(request: &TokenRequest, authorization: &[&[u8]]) -> Result<(Met
     if let Some(token) = grant_proof {
         let assertion = UnverifiedAssertion::parse(token, AssertionShape::Unsaid)?;
         return Ok((Method::Grant, Presented::Assertion(Box::new(assertion))));
+    }
+    if methods == 0 && !client_chain.is_empty() {
+        return client_certificate(client, client_chain);
     }
     client_assertion(client)
 }
@@ -188,6 +209,18 @@ fn client_assertion(client: &ClientParameters) -> Result<(Method, Presented), Cl
     Ok((method, Presented::Assertion(Box::new(UnverifiedAssertion::parse(token, shape)?))))
 }
 
+/// `client_id` is the certificate's SPIFFE ID (draft-ietf-oauth-spiffe-client-auth §3.2; RFC 8705 §2 has it required), so
+/// that a connection's certificate speaks for a request only where the request says so.
+fn client_certificate(client: &ClientParameters, chain: &[Vec<u8>]) -> Result<(Method, Presented), ClientAuthRefusal> {
+    let client_id = client.id.as_ref().ok_or(CertificateFault::NoClientId)?;
+    let chain = chain.iter().map(|certificate| CertificateDer::from(certificate.clone())).collect();
+    let certificate = UnverifiedCertificate::read(chain)?;
+    if client_id.as_str() != certificate.unverified_id().to_string() {
+        return Err(CertificateFault::ClientId.into());
+    }
+    Ok((Method::SpiffeX509, Presented::Certificate(Box::new(certificate))))
+}
+
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
@@ -206,7 +239,7 @@ mod tests {
         })
         .unwrap();
         let headers: Vec<&[u8]> = authorization.iter().map(|value| value.as_bytes()).collect();
-        presented(&request, &headers)
+        presented(&request, &headers, &[])
     }
 
     fn assertion() -> String {

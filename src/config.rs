@@ -20,8 +20,8 @@ mod tests;
 use std::path::Path;
 
 pub use settings::{
-    AdminListener, AdminSettings, BundleProfile, Config, IssuerSettings, KeySource, SigningAlgorithm, TlsFiles,
-    TokenSettings,
+    AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource,
+    SigningAlgorithm, TlsFiles, TokenSettings,
 };
 
 use crate::diagnostic::Diagnostics;

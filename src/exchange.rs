@@ -18,12 +18,12 @@ use arc_swap::ArcSwap;
 
 use crate::audit::{Outcome, Trail};
 use crate::claims::VerifiedClaims;
-use crate::client_auth::{self, Presented, Throttle, UnverifiedAssertion};
+use crate::client_auth::{self, Presented, Throttle, UnverifiedAssertion, UnverifiedCertificate};
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
 use crate::policy::{self, Permit};
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
-use crate::store::{ExchangeCommit, ReplayClaim, Store};
+use crate::store::{ExchangeCommit, Store};
 use crate::vocab::{ClientId, TraceId, UserName};
 use crate::workload::{self, Admission, credentials};
 
@@ -36,6 +36,8 @@ pub struct Arrival<'a> {
     pub client_address: Option<IpAddr>,
     /// Every `Authorization` header.
     pub authorization: Vec<&'a [u8]>,
+    /// The client certificates of its connection, in DER, leaf first.
+    pub client_chain: &'a [Vec<u8>],
     /// The form; or why it could not be read.
     pub form: Result<RequestParts<'a>, RequestRefusal>,
 }
@@ -89,13 +91,21 @@ impl Exchange {
     async fn path(&self, arrival: Arrival<'_>, trail: &mut Trail) -> Result<Granted, Failure> {
         let request = TokenRequest::parse(arrival.form?)?;
         trail.request(request.grant_name(), request.client().id.as_ref());
-        let (method, presented) = client_auth::presented(&request, &arrival.authorization)?;
+        let (method, presented) = client_auth::presented(&request, &arrival.authorization, arrival.client_chain)?;
         trail.method(method);
 
         let (admission, replay) = match presented {
             Presented::Assertion(assertion) => {
-                let (permit, replay) = self.admit(*assertion, request.client().id.as_ref(), trail).await?;
-                (Admission::Policy(Box::new(permit)), replay)
+                let rules = self.rules.load_full();
+                let claims = self.verify(*assertion, &rules, trail).await?;
+                let permit = self.admit(&claims, &rules, request.client().id.as_ref(), trail).await?;
+                (Admission::Policy(Box::new(permit)), claims.replay().cloned())
+            }
+            Presented::Certificate(certificate) => {
+                let rules = self.rules.load_full();
+                let claims = self.verify_certificate(&certificate, &rules, trail).await?;
+                let permit = self.admit(&claims, &rules, request.client().id.as_ref(), trail).await?;
+                (Admission::Policy(Box::new(permit)), None)
             }
             Presented::Secret(secret) => {
                 trail.request(request.grant_name(), Some(&secret.client_id));
@@ -117,29 +127,51 @@ impl Exchange {
         Ok(Granted { token, grant: request.grant_name() })
     }
 
-    /// issuer → key → claims → policy: from an assertion to the one user it may become.
-    async fn admit(
+    /// issuer → key → claims, for an assertion.
+    async fn verify(
         &self,
         assertion: UnverifiedAssertion,
-        client_id: Option<&ClientId>,
+        rules: &Rules,
         trail: &mut Trail,
-    ) -> Result<(Permit, Option<ReplayClaim>), Failure> {
+    ) -> Result<VerifiedClaims, Failure> {
         trail.assertion(&assertion);
-        let rules = self.rules.load_full();
         let issuers = rules.issuers.trusted(&assertion)?;
         trail.issuers(&issuers);
         let keys = rules.keys.find(&issuers, &assertion).await?;
-        let now = self.clock.now();
-        let claims = VerifiedClaims::verify(assertion, &keys, now)?;
-        trail.claims(&claims);
+        Ok(VerifiedClaims::verify(assertion, &keys, self.clock.now())?)
+    }
 
-        let named = self.named_user(client_id, &claims).await?;
-        let decision = policy::decide(&rules.policies, &claims, named.as_ref(), now);
+    /// The same for a client certificate.
+    async fn verify_certificate(
+        &self,
+        certificate: &UnverifiedCertificate,
+        rules: &Rules,
+        trail: &mut Trail,
+    ) -> Result<VerifiedClaims, Failure> {
+        trail.certificate(certificate);
+        let issuer = rules.issuers.trusted_domain(certificate)?;
+        trail.issuer(&issuer);
+        let svid = rules.keys.verify_certificate(&issuer, certificate, self.clock.now()).await?;
+        Ok(VerifiedClaims::of_certificate(&svid, &issuer)?)
+    }
+
+    /// policy: from claims to the one user they may become.
+    async fn admit(
+        &self,
+        claims: &VerifiedClaims,
+        rules: &Rules,
+        client_id: Option<&ClientId>,
+        trail: &mut Trail,
+    ) -> Result<Permit, Failure> {
+        trail.claims(claims);
+        let now = self.clock.now();
+        let named = self.named_user(client_id, claims).await?;
+        let decision = policy::decide(&rules.policies, claims, named.as_ref(), now);
         trail.decided(rules.policies.digest(), decision.shadow);
         match decision.outcome {
             Ok(permit) => {
                 trail.permit(&permit);
-                Ok((permit, claims.replay().cloned()))
+                Ok(permit)
             }
             Err(refusal) => {
                 trail.explain(

@@ -10,6 +10,7 @@ mod health;
 mod introspect;
 mod listener;
 mod metadata;
+mod tls;
 mod token;
 
 use std::net::SocketAddr;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::client_auth::{AssertionShape, UnverifiedAssertion};
+use crate::client_auth::{AssertionShape, UnverifiedAssertion, UnverifiedCertificate};
 use crate::config::IssuerSettings;
 use crate::kind::{Header, IssuerKind, NamedBy, spiffe};
 use crate::vocab::{Algorithm, Audience, IssuerName, IssuerUrl};
@@ -303,6 +303,19 @@ impl Issuers {
             (false, _) => Ok(TrustedIssuers(trusted)),
             (true, Some(disabled)) => Err(IssuerRefusal::Disabled { name: disabled.name().clone() }),
             (true, None) => Err(IssuerRefusal::Unknown),
+        }
+    }
+
+    /// The configured trust domain that a certificate names.
+    ///
+    /// # Errors
+    /// [`IssuerRefusal::TrustDomainUnknown`] and [`IssuerRefusal::Disabled`].
+    pub fn trusted_domain(&self, certificate: &UnverifiedCertificate) -> Result<TrustedIssuer, IssuerRefusal> {
+        let domain = certificate.unverified_id().trust_domain_name();
+        match find(&self.by_trust_domain, domain) {
+            Some([issuer]) if issuer.settings.disabled => Err(IssuerRefusal::Disabled { name: issuer.name().clone() }),
+            Some([issuer]) => Ok(TrustedIssuer { issuer: Arc::clone(issuer), named: 0 }),
+            _ => Err(IssuerRefusal::TrustDomainUnknown),
         }
     }
 

@@ -81,6 +81,9 @@ pub enum KeyFailure {
     /// The caller's fault.
     #[error(transparent)]
     Refusal(#[from] KeyRefusal),
+    /// The caller's fault: no authority of the issuer stands behind its certificate.
+    #[error(transparent)]
+    Certificate(#[from] X509SvidRefusal),
     /// The issuer's keys cannot be had; the caller may come back.
     #[error("the keys of issuer {issuer} cannot be had: {last_error}")]
     Unavailable {
@@ -97,6 +100,7 @@ impl KeyFailure {
     pub fn cause(&self) -> &'static str {
         match self {
             KeyFailure::Refusal(refusal) => refusal.cause(),
+            KeyFailure::Certificate(refusal) => refusal.cause(),
             KeyFailure::Unavailable { .. } => "key.unavailable",
         }
     }

@@ -133,7 +133,9 @@ async fn refresh(State(broker): State<Arc<Broker>>, Path(name): Path<String>) ->
     match rules.keys.refresh(&name).await {
         Ok(status) => Ok(Json(status).into_response()),
         Err(failure @ KeyFailure::Unavailable { .. }) => Err(Problem::unavailable(failure.to_string())),
-        Err(KeyFailure::Refusal(_)) => Err(Problem::missing(format!("there is no issuer {name}"))),
+        Err(KeyFailure::Refusal(_) | KeyFailure::Certificate(_)) => {
+            Err(Problem::missing(format!("there is no issuer {name}")))
+        }
     }
 }
 

@@ -103,6 +103,7 @@ fn story(answer: &Value) -> String {
         ("stage", "stage"),
         ("cause", "cause"),
         ("because", "detail"),
+        ("method", "method"),
         ("issuer", "issuer_name"),
         ("issuer", "issuer"),
         ("subject", "subject"),

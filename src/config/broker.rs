@@ -9,7 +9,9 @@ use crate::vocab::IssuerUrl;
 use crate::yaml::{Node, duration_text};
 
 use super::section::Section;
-use super::settings::{AdminListener, AdminSettings, Config, SigningAlgorithm, TlsFiles, TokenSettings};
+use super::settings::{
+    AdminListener, AdminSettings, ClientCertificates, Config, SigningAlgorithm, TlsFiles, TokenSettings,
+};
 use super::{issuers, schema};
 
 /// Shorter tokens would expire on the way to a service.
@@ -76,7 +78,13 @@ fn tls(file: &Section<'_>, directory: &Path, listen: Option<SocketAddr>, faults:
         tls.require("key", faults);
         let cert = tls.existing_file("cert", directory, faults);
         let key = tls.existing_file("key", directory, faults);
-        return Some(TlsFiles { cert: cert?, key: key? });
+        let client_certificates = tls.text("client_certificates", faults, |text| match text {
+            "request" => Ok(ClientCertificates::Request),
+            "none" => Ok(ClientCertificates::None),
+            _ => Err("must be request (a client may show one) or none"),
+        });
+        let client_certificates = client_certificates.unwrap_or(ClientCertificates::None);
+        return Some(TlsFiles { cert: cert?, key: key?, client_certificates });
     }
     if listen.is_some_and(|listen| !listen.ip().is_loopback()) && !plain_http_is_meant {
         let message = "`listen` is reachable from other machines, and there is no `tls`";

@@ -52,8 +52,11 @@ pub(super) const CONFIG: &[Field] = &[
 ];
 
 /// `tls:`
-pub(super) const TLS: &[Field] =
-    &[("cert", Shape::Text("/etc/countersign/tls.crt")), ("key", Shape::Text("/etc/countersign/tls.key"))];
+pub(super) const TLS: &[Field] = &[
+    ("cert", Shape::Text("/etc/countersign/tls.crt")),
+    ("key", Shape::Text("/etc/countersign/tls.key")),
+    ("client_certificates", Shape::Text("request")),
+];
 
 /// `admin:`
 pub(super) const ADMIN: &[Field] = &[

@@ -58,6 +58,17 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// Private key.
     pub key: PathBuf,
+    /// Whether clients are asked for one.
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether a TLS listener asks its clients for a certificate. It never demands one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// It does not ask.
+    None,
+    /// It asks, so that a workload can sign in with its X.509-SVID.
+    Request,
 }
 
 /// The admin API's listeners.

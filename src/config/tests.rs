@@ -83,7 +83,9 @@ fn every_field_of_the_broker_is_read() {
     let config = directory.load(&[]).unwrap();
     assert_eq!(config.issuer.as_str(), "https://broker.example.com/tenant");
     assert_eq!(config.listen.to_string(), "0.0.0.0:8443");
-    assert_eq!(config.tls, Some(TlsFiles { cert: directory.path("tls.crt"), key: directory.path("tls.key") }));
+    let client_certificates = ClientCertificates::None;
+    let (cert, key) = (directory.path("tls.crt"), directory.path("tls.key"));
+    assert_eq!(config.tls, Some(TlsFiles { cert, key, client_certificates }));
     let listener =
         AdminListener { listen: "127.0.0.1:8081".parse().unwrap(), token_file: directory.path("admin-tokens") };
     assert_eq!(config.admin, AdminSettings { socket: "/run/admin.sock".into(), listener: Some(listener) });

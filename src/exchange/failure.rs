@@ -78,7 +78,7 @@ impl Failure {
             Failure::Request(_)
             | Failure::ClientAuth(_)
             | Failure::Issuer(_)
-            | Failure::Key(KeyFailure::Refusal(_))
+            | Failure::Key(KeyFailure::Refusal(_) | KeyFailure::Certificate(_))
             | Failure::Claims(_)
             | Failure::ClientIdMismatch
             | Failure::Policy(_)

@@ -141,7 +141,7 @@ pub(super) fn answer(refused: &Refused) -> Answer {
         Failure::GrantNotAllowed => Answer::UnauthorizedClient,
         Failure::Key(KeyFailure::Unavailable { .. }) => Answer::Unavailable,
         Failure::Issuer(_)
-        | Failure::Key(KeyFailure::Refusal(_))
+        | Failure::Key(KeyFailure::Refusal(_) | KeyFailure::Certificate(_))
         | Failure::Claims(_)
         | Failure::ClientIdMismatch
         | Failure::Policy(_) => failed_assertion(refused.grant),

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum_server::tls::TlsInfo;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -62,6 +63,13 @@ impl Form {
     /// Every `Authorization` header.
     pub(super) fn authorization(&self) -> Vec<&[u8]> {
         self.parts.headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes()).collect()
+    }
+
+    /// The chain that the client showed on this connection, in DER, leaf first. From TLS itself: headers that a proxy may
+    /// have set mean nothing (RFC 9440 §4).
+    pub(super) fn client_chain(&self) -> &[Vec<u8>] {
+        let tls = self.parts.extensions.get::<Arc<TlsInfo>>();
+        tls.map(|info| info.peer_certificates.as_slice()).unwrap_or_default()
     }
 
     pub(super) fn parts(&self) -> Result<RequestParts<'_>, RequestRefusal> {

@@ -9,6 +9,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 
 use super::framing::GuardedAcceptor;
+use super::tls;
 use crate::broker::Broker;
 use crate::config::TlsFiles;
 
@@ -115,9 +116,7 @@ fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::T
 }
 
 async fn certificate(files: &TlsFiles) -> Result<RustlsConfig, ServeFailure> {
-    RustlsConfig::from_pem_file(&files.cert, &files.key)
-        .await
-        .map_err(|error| ServeFailure::Certificate { cert: files.cert.display().to_string(), error })
+    tls::open(files).await.map_err(|error| ServeFailure::Certificate { cert: files.cert.display().to_string(), error })
 }
 
 /// Loads the certificate again when its file changed; a bad new file keeps the old certificate and says so.
@@ -130,7 +129,7 @@ async fn follow_certificate(config: RustlsConfig, files: TlsFiles) {
         if current == seen {
             continue;
         }
-        match config.reload_from_pem_file(&files.cert, &files.key).await {
+        match tls::reload(&config, &files).await {
             Ok(()) => tracing::info!("the certificate was loaded again"),
             Err(error) => tracing::error!("the new certificate cannot be used, the old one stays: {error}"),
         }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::broker::Broker;
+use crate::config::{ClientCertificates, TlsFiles};
 use crate::request::GrantName;
 use crate::vocab::Algorithm;
 
@@ -39,7 +40,9 @@ pub(super) async fn jwks(State(broker): State<Arc<Broker>>) -> Response {
 fn document(broker: &Broker) -> Map<String, Value> {
     let issuer = broker.config.issuer.as_str();
     let endpoint = |path: &str| format!("{}{path}", issuer.trim_end_matches('/'));
-    let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt", "spiffe_jwt"];
+    let mut methods = vec!["client_secret_basic", "client_secret_post", "private_key_jwt", "spiffe_jwt"];
+    let asks = |tls: &TlsFiles| tls.client_certificates == ClientCertificates::Request;
+    methods.extend(broker.config.tls.as_ref().filter(|tls| asks(tls)).map(|_| "spiffe_x509"));
     let algorithms: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
     let document = json!({
         "issuer": issuer,

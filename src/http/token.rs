@@ -39,6 +39,7 @@ async fn answer(broker: &Broker, form: &Form) -> Response {
         trace_id: form.trace_id().clone(),
         client_address: form.client_address(),
         authorization: form.authorization(),
+        client_chain: form.client_chain(),
         form: form.parts(),
     };
     match broker.exchange.exchange(arrival).await {

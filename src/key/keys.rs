@@ -9,14 +9,15 @@ use tokio::task::AbortHandle;
 use super::cache::{Cache, World, purpose};
 use super::fetch::{HttpFetch, Limits, read_file};
 use super::key_set::{KeySet, KeySetFault};
-use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, report};
-use crate::client_auth::UnverifiedAssertion;
+use super::x509_svid::{self, End};
+use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, X509Svid, X509SvidRefusal, report};
+use crate::client_auth::{UnverifiedAssertion, UnverifiedCertificate};
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer, TrustedIssuers};
 use crate::json;
 use crate::store::{KeySetRecord, Store};
-use crate::vocab::IssuerName;
+use crate::vocab::{IssuerName, UnixTime};
 
 /// The keys of all configured issuers.
 pub struct Keys {
@@ -125,6 +126,31 @@ impl Keys {
         cache.held()
     }
 
+    /// Whether this SPIFFE issuer's authorities, as they are held now, stand behind a certificate. Where none does they are
+    /// asked for once more, on the same budget as for an unknown `kid`: one may be new.
+    ///
+    /// # Errors
+    /// [`KeyFailure::Certificate`], or [`KeyFailure::Unavailable`] when there are none to ask.
+    pub async fn verify_certificate(
+        &self,
+        issuer: &TrustedIssuer,
+        certificate: &UnverifiedCertificate,
+        now: UnixTime,
+    ) -> Result<X509Svid, KeyFailure> {
+        let cache = &self.entry_of(issuer.name())?.cache;
+        let verify = || -> Result<X509Svid, KeyFailure> {
+            let set = cache.held()?;
+            Ok(x509_svid::verify(certificate, set.x509_authorities(), issuer.identifier(), End::Client, now)?)
+        };
+        match verify() {
+            Err(KeyFailure::Unavailable { .. } | KeyFailure::Certificate(X509SvidRefusal::Chain(_))) => {
+                cache.ask().await;
+                verify()
+            }
+            settled => settled,
+        }
+    }
+
     fn look(&self, issuers: &TrustedIssuers, assertion: &UnverifiedAssertion) -> Looked<'_> {
         let mut looked = Looked::default();
         for issuer in issuers.iter() {
@@ -158,7 +184,7 @@ impl Keys {
         cache.find(id, algorithm).map_err(|failure| {
             let may_change = match &failure {
                 KeyFailure::Unavailable { .. } | KeyFailure::Refusal(KeyRefusal::Unknown { .. }) => Some(cache),
-                KeyFailure::Refusal(_) => None,
+                KeyFailure::Refusal(_) | KeyFailure::Certificate(_) => None,
             };
             (failure, may_change)
         })
