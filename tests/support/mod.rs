@@ -11,6 +11,7 @@ pub mod faulty;
 pub mod issuer;
 pub mod keys;
 pub mod minted;
+pub mod mutual_tls;
 pub mod platform;
 pub mod process;
 pub mod raw_rsa;
