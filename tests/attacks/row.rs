@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::assertion::Assertion;
 use crate::support::broker::TestBroker;
+use crate::support::certificates::Leaf;
+use crate::support::mutual_tls::Client;
 use crate::support::platform::Platform;
 use crate::support::setup::{Platforms, Setup};
 use crate::support::wire::{Reply, Request};
@@ -42,6 +44,14 @@ pub struct Row {
 pub enum Attempt {
     Assertion(String),
     Request(Request),
+    /// Over TLS, by a client that has this certificate.
+    Certified(Box<(Request, Leaf)>),
+}
+
+impl From<(Request, Leaf)> for Attempt {
+    fn from(certified: (Request, Leaf)) -> Attempt {
+        Attempt::Certified(Box::new(certified))
+    }
 }
 
 impl From<Assertion> for Attempt {
@@ -150,6 +160,10 @@ impl Row {
         match attempt.into() {
             Attempt::Assertion(assertion) => self.broker.token(assertion).await,
             Attempt::Request(request) => self.broker.send(&request).await,
+            Attempt::Certified(certified) => {
+                let (request, leaf) = *certified;
+                Client::new(Some(&leaf)).send(&self.broker, &request).await
+            }
         }
     }
 }
