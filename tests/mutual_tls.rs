@@ -199,6 +199,8 @@ async fn only_a_configured_trust_domains_own_authorities_count() {
 async fn a_bundle_of_x509_authorities_alone_is_enough_and_one_without_admits_no_certificate() {
     let x509_only = broker(|setup| setup.file("trust-bundles/mesh.json", &bundle(&[&MESH]))).await;
     assert_eq!(outcome(&x509_only, &api()).await, accepted());
+    let status = x509_only.key_status("mesh");
+    assert_eq!((status.usable, status.keys.len(), status.x509_authorities), (true, 0, 1));
     std::fs::write(x509_only.directory().join("trust-bundles/mesh.json"), bundle(&[])).unwrap();
     x509_only.reload().unwrap();
     assert_eq!(outcome(&x509_only, &api()).await, refused("certificate.chain"));

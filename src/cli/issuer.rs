@@ -42,6 +42,7 @@ const DETAILS: &[Column<Value>] = &[
     ("source", |row| cell(row, "source")),
     ("usable", |row| cell(row, "usable")),
     ("keys", |row| key_lines(row).join(", ")),
+    ("x509 authorities", |row| cell(row, "x509_authorities")),
     ("left out", |row| left_out(row).join(", ")),
     ("last fetch", |row| cell(row, "last_fetch")),
     ("age", |row| row.get("age_seconds").and_then(Value::as_u64).map_or(String::new(), |age| format!("{age}s"))),

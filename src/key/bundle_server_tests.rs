@@ -12,10 +12,12 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
+use super::super::Keys;
 use super::super::fetch::{Fetch as _, Fetched, HttpFetch, Limits};
 use super::super::x509_svid::tests::certificates::{Authority, Leaf, bundle, svid, svid_with, valid};
 use super::*;
 use crate::config::{BundleProfile, IssuerSettings, KeySource};
+use crate::diagnostic::Diagnostics;
 use crate::issuer::tests::{issuers, settings};
 use crate::kind::IssuerKind;
 use crate::vocab::Algorithm;
@@ -184,6 +186,22 @@ async fn without_a_usable_bootstrap_file_nobody_is_asked() {
     let endpoint = Endpoint::proper(&authority).await;
     std::fs::remove_file(endpoint.bootstrap()).unwrap();
     assert!(matches!(endpoint.fetch(None).await, Err(FetchFault::LocalFile { .. })));
+}
+
+#[tokio::test]
+async fn a_bootstrap_file_that_can_check_nobody_is_a_fault_before_any_start() {
+    let authority = Authority::new("ca");
+    let endpoint = Endpoint::proper(&authority).await;
+    let check = || {
+        let mut faults = Diagnostics::new();
+        Keys::check_files(&issuers(&[endpoint.settings("/bundle")]), &mut faults);
+        faults.to_string()
+    };
+    assert_eq!(check(), "");
+    for (bad, why) in [("{", "JSON"), (r#"{"keys":[]}"#, "no X.509 authority")] {
+        std::fs::write(endpoint.bootstrap(), bad).unwrap();
+        assert!(check().contains("bootstrap.json:1:") && check().contains(why), "{}", check());
+    }
 }
 
 #[tokio::test]

@@ -178,6 +178,7 @@ impl Cache {
             source: self.issuer.key_location().map(ToString::to_string),
             usable: snapshot.is_some_and(|held| !held.set.is_empty() && self.is_fresh_enough(held, now)),
             keys,
+            x509_authorities: snapshot.map_or(0, |held| held.set.x509_authorities().len()),
             skipped: snapshot.map(|held| held.set.skipped().clone()).unwrap_or_default(),
             last_fetch: snapshot.map(|held| held.fetched_at.to_unix_time()),
             restored: snapshot.is_some_and(|held| held.is_restored),

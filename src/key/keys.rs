@@ -13,6 +13,7 @@ use super::x509_svid::{self, End};
 use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, X509Svid, X509SvidRefusal, report};
 use crate::client_auth::{UnverifiedAssertion, UnverifiedCertificate};
 use crate::clock::Clock;
+use crate::config::BundleProfile;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer, TrustedIssuers};
 use crate::json;
@@ -83,11 +84,18 @@ impl Keys {
     /// Checks the key set files that the issuers name, without any network: each must be read and have a usable key.
     pub fn check_files(issuers: &Issuers, faults: &mut Diagnostics) {
         for issuer in issuers.iter() {
-            let Some(KeyLocation::File(path)) = issuer.key_location() else { continue };
+            let (path, is_bootstrap) = match issuer.key_location() {
+                Some(KeyLocation::File(path)) => (path, false),
+                Some(KeyLocation::BundleEndpoint { profile: BundleProfile::HttpsSpiffe { bootstrap, .. }, .. }) => {
+                    (bootstrap, true)
+                }
+                _ => continue,
+            };
             match read_file(path) {
                 Err(fault) => faults.push(Diagnostic::file(path, fault.to_string()).fix(FILE_FIX)),
                 Ok(file) => match KeySet::parse(&file.body, purpose(issuer), issuer.algorithms()) {
                     Err(fault) => faults.push(no_key_set(path, &file.body, &fault)),
+                    Ok(set) if is_bootstrap && set.x509_authorities().is_empty() => faults.push(no_bootstrap(path)),
                     Ok(set) if set.is_empty() => faults.push(no_usable_key(path, issuer, &set)),
                     Ok(_) => {}
                 },
@@ -281,6 +289,12 @@ fn no_usable_key(path: &Path, issuer: &Issuer, set: &KeySet) -> Diagnostic {
     let left_out = if reasons.is_empty() { "it has none".to_owned() } else { reasons.join(", ") };
     let message = format!("issuer `{}` has no usable key in it: {left_out}", issuer.name());
     at(path, (1, 1), message).fix("add the issuer's public signing keys").as_warning()
+}
+
+/// Nothing can check the endpoint, so no bundle will ever be fetched.
+fn no_bootstrap(path: &Path) -> Diagnostic {
+    let message = "the bootstrap bundle has no X.509 authority (`use: x509-svid` with one CA certificate in `x5c`)";
+    at(path, (1, 1), message.to_owned()).fix("write `spire-server bundle show -format spiffe` there")
 }
 
 /// Without an excerpt: somebody may have put a private key there, and key sets have long lines.

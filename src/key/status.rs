@@ -18,6 +18,8 @@ pub struct KeyStatus {
     pub usable: bool,
     /// The prepared keys; an RSA key without `alg` has a line for each algorithm.
     pub keys: Vec<KeyLine>,
+    /// SPIFFE: how many authorities stand behind X.509-SVIDs.
+    pub x509_authorities: usize,
     /// How many keys were left out, by reason.
     pub skipped: BTreeMap<SkippedKey, usize>,
     /// When they were last fetched with success.
