@@ -180,10 +180,14 @@ impl Trail {
         self.unverified_key_id = assertion.unverified_key_id().map(|id| bounded(id.as_str()));
     }
 
-    /// What a client certificate says of itself, and its thumbprint (RFC 8705 §3.1, in hexadecimal).
+    /// A client certificate was the method: its thumbprint (RFC 8705 §3.1, in hexadecimal).
+    pub fn client_certificate(&mut self, leaf: &[u8]) {
+        self.method = Some(Method::SpiffeX509.as_str());
+        self.certificate_sha256 = Some(hex(digest(&SHA256, leaf).as_ref()));
+    }
+
+    /// What the client certificate says of itself.
     pub fn certificate(&mut self, certificate: &UnverifiedCertificate) {
-        let leaf = certificate.leaf_and_intermediates().map(|(leaf, _)| leaf);
-        self.certificate_sha256 = leaf.map(|leaf| hex(digest(&SHA256, leaf).as_ref()));
         self.unverified_subject = Some(bounded(&certificate.unverified_id().to_string()));
     }
 

@@ -18,7 +18,9 @@ use arc_swap::ArcSwap;
 
 use crate::audit::{Outcome, Trail};
 use crate::claims::VerifiedClaims;
-use crate::client_auth::{self, Presented, Throttle, UnverifiedAssertion, UnverifiedCertificate};
+use crate::client_auth::{
+    self, ClientAuthRefusal, Method, Presented, Throttle, UnverifiedAssertion, UnverifiedCertificate,
+};
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
 use crate::policy::{self, Permit};
@@ -91,7 +93,13 @@ impl Exchange {
     async fn path(&self, arrival: Arrival<'_>, trail: &mut Trail) -> Result<Granted, Failure> {
         let request = TokenRequest::parse(arrival.form?)?;
         trail.request(request.grant_name(), request.client().id.as_ref());
-        let (method, presented) = client_auth::presented(&request, &arrival.authorization, arrival.client_chain)?;
+        let presented = client_auth::presented(&request, &arrival.authorization, arrival.client_chain);
+        if let (Ok((Method::SpiffeX509, _)) | Err(ClientAuthRefusal::Certificate(_)), Some(leaf)) =
+            (&presented, arrival.client_chain.first())
+        {
+            trail.client_certificate(leaf);
+        }
+        let (method, presented) = presented?;
         trail.method(method);
 
         let (admission, replay) = match presented {

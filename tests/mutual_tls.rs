@@ -84,6 +84,11 @@ async fn the_client_id_is_the_certificates_spiffe_id() {
     }
     let silent = client.send(&broker, &Request::token(&[("grant_type", "client_credentials")])).await;
     assert_eq!(said(&broker, &silent).await, refused("certificate.no_client_id"));
+    let (accepted, refused) = (broker.audit_of(&own).await.unwrap(), broker.audit_of(&silent).await.unwrap());
+    assert_eq!(
+        (&refused["method"], &refused["certificate_sha256"]),
+        (&json!("spiffe_x509"), &accepted["certificate_sha256"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
