@@ -10,6 +10,7 @@ mod environment;
 mod layers;
 mod section;
 mod keys;
+mod proxy;
 mod issuers;
 mod broker;
 
@@ -18,6 +19,7 @@ mod tests;
 
 use std::path::Path;
 
+pub use proxy::ProxySettings;
 pub use settings::{
     AdminListener, AdminSettings, Config, IssuerSettings, KeySource, SigningAlgorithm, TlsFiles, TokenSettings,
 };
@@ -32,7 +34,7 @@ pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Config, Dia
     let mut faults = Diagnostics::new();
     let config = text::Text::read(path, &mut faults).and_then(|text| {
         let merged = layers::merge(&text, environment, &mut faults)?;
-        broker::read(path, text.shown(), &merged, &mut faults)
+        broker::read(path, text.shown(), (&merged, environment), &mut faults)
     });
     match config {
         Some(config) => faults.or(config),

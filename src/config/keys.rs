@@ -17,6 +17,7 @@ use super::settings::KeySource;
 pub(super) struct Fetching {
     pub(super) keys: KeySource,
     pub(super) ca_file: Option<PathBuf>,
+    pub(super) ca_only: bool,
     pub(super) bearer_token_file: Option<PathBuf>,
 }
 
@@ -47,18 +48,41 @@ pub(super) fn read(
             None
         }
     };
-    let mut file = |name: &str| {
-        let inner = keys.as_ref().filter(|keys| keys.has(name));
+    let either = Either { issuer, keys: keys.as_ref() };
+    let (with_ca, with_only, with_token) =
+        (either.of("ca_file", faults), either.of("ca_only", faults), either.of("bearer_token_file", faults));
+    let ca_only = with_only.flag("ca_only", faults);
+    if ca_only && !with_ca.has("ca_file") {
+        let message = "`ca_only` trusts `ca_file` alone, and there is no `ca_file`";
+        let fix = "add `ca_file: ca.pem`, or remove `ca_only`";
+        faults.push(with_only.fault_at_key("ca_only", "missing-field", message).fix(fix));
+    }
+    Fetching {
+        keys: source.unwrap_or(KeySource::Discovery(None)),
+        ca_file: with_ca.existing_file("ca_file", trust_bundles, faults),
+        ca_only,
+        bearer_token_file: with_token.existing_file("bearer_token_file", trust_bundles, faults),
+    }
+}
+
+/// Fields that may stand on the issuer or in its `keys`.
+struct Either<'a> {
+    issuer: &'a Section<'a>,
+    keys: Option<&'a Section<'a>>,
+}
+
+impl<'a> Either<'a> {
+    /// The section that has the field, or the issuer.
+    fn of(&self, name: &str, faults: &mut Diagnostics) -> &'a Section<'a> {
+        let inner = self.keys.filter(|keys| keys.has(name));
         if let Some(inner) = inner
-            && issuer.has(name)
+            && self.issuer.has(name)
         {
             let message = format!("`{name}` is set on the issuer and in its `keys`");
             faults.push(inner.fault_at_key(name, "conflict", message).fix("keep one of them"));
         }
-        inner.unwrap_or(issuer).existing_file(name, trust_bundles, faults)
-    };
-    let (ca_file, bearer_token_file) = (file("ca_file"), file("bearer_token_file"));
-    Fetching { keys: source.unwrap_or(KeySource::Discovery(None)), ca_file, bearer_token_file }
+        inner.unwrap_or(self.issuer)
+    }
 }
 
 /// What a key source is read with.

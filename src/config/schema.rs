@@ -47,6 +47,7 @@ pub(super) const CONFIG: &[Field] = &[
     ("policies", Shape::Text("./policies")),
     ("trust_bundles", Shape::Text("./trust-bundles")),
     ("services", Shape::Text("./services")),
+    ("proxy", Shape::Text("http://proxy.example.com:3128")),
     ("token", Shape::Fields(TOKEN)),
     ("issuers", Shape::Named(&Shape::Fields(ISSUER))),
 ];
@@ -80,6 +81,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("audiences", Shape::List("[\"https://broker.example.com\"]")),
     ("algorithms", Shape::List("[RS256, ES256]")),
     ("ca_file", Shape::Text("ca.pem")),
+    ("ca_only", Shape::Boolean),
     ("bearer_token_file", Shape::Text("/var/run/token")),
     ("single_use", Shape::Boolean),
     ("max_lifetime", Shape::Text("1h")),
@@ -99,6 +101,7 @@ pub(super) const KEYS: &[Field] = &[
     ("url", Shape::Text("https://idp.example.com/jwks")),
     ("file", Shape::Text("idp.jwks.json")),
     ("ca_file", Shape::Text("ca.pem")),
+    ("ca_only", Shape::Boolean),
     ("bearer_token_file", Shape::Text("/var/run/token")),
 ];
 

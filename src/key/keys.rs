@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 use super::cache::{Cache, World, purpose};
-use super::fetch::{HttpFetch, Limits, read_file};
+use super::fetch::{HttpFetch, Limits, Proxy, read_file};
 use super::key_set::{KeySet, KeySetFault};
 use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, report};
 use crate::client_auth::UnverifiedAssertion;
 use crate::clock::Clock;
+use crate::config::ProxySettings;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer, TrustedIssuers};
 use crate::json;
@@ -64,8 +65,14 @@ impl Keys {
     /// what they hold serves until the new ones have fetched, if it is from the same place. Files are read again; one
     /// that cannot be read now keeps what it gave before. Good answers are kept in `store`, where there is one.
     #[must_use]
-    pub fn start(issuers: &Issuers, previous: Previous<'_>, clock: &Clock, store: Option<Arc<dyn Store>>) -> Keys {
-        let fetch = Arc::new(HttpFetch(Limits::DEFAULT));
+    pub fn start(
+        issuers: &Issuers,
+        previous: Previous<'_>,
+        clock: &Clock,
+        store: Option<Arc<dyn Store>>,
+        proxy: Option<&ProxySettings>,
+    ) -> Keys {
+        let fetch = Arc::new(HttpFetch { limits: Limits::DEFAULT, proxy: proxy.and_then(Proxy::new) });
         Keys::start_in(&World { clock: clock.clone(), fetch, store }, issuers, previous)
     }
 

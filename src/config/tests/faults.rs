@@ -313,3 +313,21 @@ fn the_documentations_examples_are_right_but_for_the_files_they_name() {
     let faults = faults(examples[1], &[]);
     assert!(faults.iter().all(|fault| fault.id() == "missing-file"), "{faults}");
 }
+
+#[test]
+fn ca_only_needs_a_ca_file() {
+    assert_eq!(in_issuer("kind: oidc, url: 'https://a.example', ca_only: true"), ["3:46: missing-field"]);
+    let both = "kind: oidc, url: 'https://a.example', ca_only: true, ca_file: ca.pem, keys: { discovery: true, ca_only: true }";
+    assert_eq!(in_issuer(both), ["3:103: conflict"]);
+}
+
+#[test]
+fn a_proxy_is_an_http_url_and_a_faulty_one_is_not_quoted() {
+    for wrong in ["ftp://u:secret@h:1", "https://u:secret@h", "http://h/path", "http://h:1?q", "proxy:3128", "3"] {
+        let faults = faults(&format!("{LEAST}proxy: {wrong}\n"), &[]);
+        assert_eq!(places(&faults), ["2:8: value"]);
+        assert!(!faults.to_string().contains("secret") && !faults.to_string().contains("3128\n"), "{faults}");
+    }
+    let faults = faults(&format!("{LEAST}proxy: system\n"), &[("HTTPS_PROXY", "socks5://u:secret@h:1")]);
+    assert!(faults.to_string().contains("HTTPS_PROXY") && !faults.to_string().contains("secret"), "{faults}");
+}
