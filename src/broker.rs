@@ -81,7 +81,7 @@ impl Broker {
         let secrets = Arc::new(SecretHasher::open(&*store).await?);
         let signer = Arc::new(Signer::open(&*store, config.token.signing_algorithm, clock.now()).await?);
         let kept = Previous::Kept(store.key_sets().await?);
-        let keys = Keys::start(&loaded.issuers, kept, &clock, Some(Arc::clone(&store)));
+        let keys = Keys::start(&loaded.issuers, kept, &clock, Some(Arc::clone(&store)), config.proxy.as_ref());
         let verifier = Arc::new(Verifier::new(&config.issuer, signer.jwks(), Arc::clone(&store), Arc::clone(&secrets)));
         let exchange = Exchange {
             rules: ArcSwap::from_pointee(Rules { issuers: loaded.issuers, keys, policies: loaded.policies }),
@@ -118,8 +118,8 @@ impl Broker {
         warn(&loaded);
         let old = self.exchange.rules.load();
         let exchange = &self.exchange;
-        let running = Previous::Running(&old.keys);
-        let keys = Keys::start(&loaded.issuers, running, &exchange.clock, Some(Arc::clone(&exchange.store)));
+        let (running, store) = (Previous::Running(&old.keys), Some(Arc::clone(&exchange.store)));
+        let keys = Keys::start(&loaded.issuers, running, &exchange.clock, store, self.config.proxy.as_ref());
         let rules = Rules { issuers: loaded.issuers, keys, policies: loaded.policies };
         tracing::info!(policy.digest = rules.policies.digest(), "configuration reloaded");
         self.exchange.rules.store(Arc::new(rules));

@@ -11,6 +11,7 @@ mod layers;
 mod section;
 mod bundle_endpoint;
 mod keys;
+mod proxy;
 mod issuers;
 mod broker;
 
@@ -19,6 +20,7 @@ mod tests;
 
 use std::path::Path;
 
+pub use proxy::ProxySettings;
 pub use settings::{
     AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource,
     SigningAlgorithm, TlsFiles, TokenSettings,
@@ -34,7 +36,7 @@ pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Config, Dia
     let mut faults = Diagnostics::new();
     let config = text::Text::read(path, &mut faults).and_then(|text| {
         let merged = layers::merge(&text, environment, &mut faults)?;
-        broker::read(path, text.shown(), &merged, &mut faults)
+        broker::read(path, text.shown(), (&merged, environment), &mut faults)
     });
     match config {
         Some(config) => faults.or(config),

@@ -126,6 +126,7 @@ impl Issuer {
             settings.danger_allow_http.then_some("plain http"),
             settings.allow_private_network.then_some("private network"),
             ca_file.as_deref(),
+            settings.ca_only.then_some("alone"),
         ];
         let flags: Vec<&str> = flags.into_iter().flatten().collect();
         format!("{} {} {location} [{}]", self.kind(), self.identifiers().join(" "), flags.join(", "))

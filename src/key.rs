@@ -16,6 +16,7 @@ mod report;
 mod schedule;
 mod status;
 mod verifying_key;
+mod workload_api;
 mod x509;
 mod x509_svid;
 

@@ -15,7 +15,7 @@ const MOST_LINES: usize = 400;
 /// What may be written only under one path.
 const ONE_PLACE: [(&str, &str); 4] = [
     ("SystemTime::now", "src/clock.rs"),
-    ("reqwest::Client", "src/key/fetch.rs"),
+    ("reqwest::Client", "src/key/fetch"),
     ("jsonwebtoken::decode", "src/claims"),
     ("jsonwebtoken::encode", "src/mint"),
 ];

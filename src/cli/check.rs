@@ -7,7 +7,6 @@ use crate::broker::{self, Loaded};
 use crate::clock::Clock;
 use crate::config::{self, Config, SigningAlgorithm};
 use crate::diagnostic::{Diagnostics, Severity};
-use crate::issuer::Issuers;
 use crate::key::{Keys, Previous};
 use crate::yaml::duration_text;
 
@@ -31,12 +30,13 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<(), Failed> {
     if !checked.loaded.warnings.is_empty() {
         output::print(&format!("\n{}\n", checked.loaded.warnings))?;
     }
-    if arguments.online { online(&checked.loaded.issuers).await } else { Ok(()) }
+    if arguments.online { online(&checked).await } else { Ok(()) }
 }
 
 /// Fetches the keys of every issuer, one line each.
-async fn online(issuers: &Issuers) -> Result<(), Failed> {
-    let keys = Keys::start(issuers, Previous::Nothing, &Clock::system(), None);
+async fn online(checked: &Checked) -> Result<(), Failed> {
+    let issuers = &checked.loaded.issuers;
+    let keys = Keys::start(issuers, Previous::Nothing, &Clock::system(), None, checked.config.proxy.as_ref());
     let mut failed = 0;
     for issuer in issuers.iter().filter(|issuer| !issuer.settings().disabled) {
         let fetched = match keys.refresh(issuer.name()).await {
@@ -85,7 +85,7 @@ impl Checked {
     /// What the configuration says, in a few lines.
     #[must_use]
     pub fn summary(&self) -> String {
-        let Config { file, issuer, listen, tls, admin, data, token, issuers, .. } = &self.config;
+        let Config { file, issuer, listen, tls, admin, data, proxy, token, issuers, .. } = &self.config;
         let transport = if tls.is_some() { "TLS" } else { "plain HTTP" };
         let algorithm = match token.signing_algorithm {
             SigningAlgorithm::ES256 => "ES256",
@@ -107,6 +107,9 @@ impl Checked {
             },
         );
         line("data", data.display().to_string());
+        if let Some(proxy) = proxy {
+            line("proxy", format!("{proxy}, for fetching keys"));
+        }
         line("tokens", format!("{usual}, at most {longest}, signed with {algorithm}"));
         line("issuers", issuers.len().to_string());
         for issuer in issuers {

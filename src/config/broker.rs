@@ -12,7 +12,7 @@ use super::section::Section;
 use super::settings::{
     AdminListener, AdminSettings, ClientCertificates, Config, SigningAlgorithm, TlsFiles, TokenSettings,
 };
-use super::{issuers, schema};
+use super::{issuers, proxy, schema};
 
 /// Shorter tokens would expire on the way to a service.
 const SHORTEST_TOKEN: Duration = Duration::from_secs(10);
@@ -20,7 +20,12 @@ const SHORTEST_TOKEN: Duration = Duration::from_secs(10);
 const LONGEST_TOKEN: Duration = Duration::from_secs(24 * 3600);
 
 /// The whole configuration; `None` only when there are faults.
-pub(super) fn read(path: &Path, source: &Source, root: &Node, faults: &mut Diagnostics) -> Option<Config> {
+pub(super) fn read(
+    path: &Path,
+    source: &Source,
+    (root, environment): (&Node, &[(String, String)]),
+    faults: &mut Diagnostics,
+) -> Option<Config> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -36,6 +41,7 @@ pub(super) fn read(path: &Path, source: &Source, root: &Node, faults: &mut Diagn
     let policies = file.path("policies", directory, faults);
     let trust_bundles = file.path("trust_bundles", directory, faults);
     let services = file.path("services", directory, faults);
+    let proxy = proxy::read(&file, source, environment, faults);
     let token = token(&file, faults);
     let issuers = match (&trust_bundles, file.entry("issuers")) {
         (Some(trust_bundles), Some(entry)) => {
@@ -53,6 +59,7 @@ pub(super) fn read(path: &Path, source: &Source, root: &Node, faults: &mut Diagn
         policies: policies?,
         trust_bundles: trust_bundles?,
         services: services?,
+        proxy,
         token: token?,
         issuers,
     })

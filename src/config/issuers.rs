@@ -69,6 +69,7 @@ impl Reader<'_> {
             algorithms: algorithms(&section, kind, faults),
             keys: fetching.keys,
             ca_file: fetching.ca_file,
+            ca_only: fetching.ca_only,
             bearer_token_file: fetching.bearer_token_file,
             single_use: section.boolean("single_use", faults),
             max_lifetime: section.duration("max_lifetime", (SECOND, Duration::MAX), faults),

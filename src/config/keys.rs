@@ -17,6 +17,7 @@ use super::{bundle_endpoint, schema};
 pub(super) struct Fetching {
     pub(super) keys: KeySource,
     pub(super) ca_file: Option<PathBuf>,
+    pub(super) ca_only: bool,
     pub(super) bearer_token_file: Option<PathBuf>,
 }
 
@@ -47,18 +48,41 @@ pub(super) fn read(
             None
         }
     };
-    let mut file = |name: &str| {
-        let inner = keys.as_ref().filter(|keys| keys.has(name));
+    let either = Either { issuer, keys: keys.as_ref() };
+    let (with_ca, with_only, with_token) =
+        (either.of("ca_file", faults), either.of("ca_only", faults), either.of("bearer_token_file", faults));
+    let ca_only = with_only.flag("ca_only", faults);
+    if ca_only && !with_ca.has("ca_file") {
+        let message = "`ca_only` trusts `ca_file` alone, and there is no `ca_file`";
+        let fix = "add `ca_file: ca.pem`, or remove `ca_only`";
+        faults.push(with_only.fault_at_key("ca_only", "missing-field", message).fix(fix));
+    }
+    Fetching {
+        keys: source.unwrap_or(KeySource::Discovery(None)),
+        ca_file: with_ca.existing_file("ca_file", trust_bundles, faults),
+        ca_only,
+        bearer_token_file: with_token.existing_file("bearer_token_file", trust_bundles, faults),
+    }
+}
+
+/// Fields that may stand on the issuer or in its `keys`.
+struct Either<'a> {
+    issuer: &'a Section<'a>,
+    keys: Option<&'a Section<'a>>,
+}
+
+impl<'a> Either<'a> {
+    /// The section that has the field, or the issuer.
+    fn of(&self, name: &str, faults: &mut Diagnostics) -> &'a Section<'a> {
+        let inner = self.keys.filter(|keys| keys.has(name));
         if let Some(inner) = inner
-            && issuer.has(name)
+            && self.issuer.has(name)
         {
             let message = format!("`{name}` is set on the issuer and in its `keys`");
             faults.push(inner.fault_at_key(name, "conflict", message).fix("keep one of them"));
         }
-        inner.unwrap_or(issuer).existing_file(name, trust_bundles, faults)
-    };
-    let (ca_file, bearer_token_file) = (file("ca_file"), file("bearer_token_file"));
-    Fetching { keys: source.unwrap_or(KeySource::Discovery(None)), ca_file, bearer_token_file }
+        inner.unwrap_or(self.issuer)
+    }
 }
 
 /// What a key source is read with.
@@ -101,17 +125,20 @@ impl Place<'_> {
     }
 
     fn of_bundle(&self, bundle: &Section<'_>, faults: &mut Diagnostics) -> Option<KeySource> {
-        match only_one(bundle, &["url", "file"], faults)? {
+        match only_one(bundle, &["url", "file", "workload_api"], faults)? {
             "url" => {
                 let url = self.remote(bundle, faults);
                 let profile = bundle_endpoint::profile(bundle, self.issuer, self.trust_bundles, faults);
                 Some(KeySource::BundleEndpoint { url: url?, profile: profile? })
             }
-            _ => {
+            source => {
                 let of_endpoints = ["profile", "endpoint_spiffe_id", "bootstrap_file"];
                 for name in of_endpoints.into_iter().filter(|name| bundle.has(name)) {
-                    let message = format!("`{name}` says how a bundle URL is reached; a `file` has none");
+                    let message = format!("`{name}` says how a bundle URL is reached; a `{source}` has none");
                     faults.push(bundle.fault_at_key(name, "conflict", message).fix(format!("remove `{name}`")));
+                }
+                if source == "workload_api" {
+                    return bundle.text("workload_api", faults, socket).map(KeySource::WorkloadApi);
                 }
                 bundle.existing_file("file", self.trust_bundles, faults).map(KeySource::File)
             }
@@ -158,6 +185,14 @@ fn remote(text: &str) -> Result<Url, &'static str> {
         "https" if url.has_host() => Ok(url),
         "http" if is_loopback_host(&url) => Ok(url),
         _ => Err(RULE),
+    }
+}
+
+/// The path of a unix socket. Over TCP nothing would tell the agent's bundles from anybody's.
+fn socket(text: &str) -> Result<PathBuf, &'static str> {
+    match spiffe::transport::Endpoint::parse(text) {
+        Ok(spiffe::transport::Endpoint::Unix(path)) => Ok(path),
+        _ => Err("must be the URL of a unix socket with an absolute path"),
     }
 }
 

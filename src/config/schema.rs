@@ -47,6 +47,7 @@ pub(super) const CONFIG: &[Field] = &[
     ("policies", Shape::Text("./policies")),
     ("trust_bundles", Shape::Text("./trust-bundles")),
     ("services", Shape::Text("./services")),
+    ("proxy", Shape::Text("http://proxy.example.com:3128")),
     ("token", Shape::Fields(TOKEN)),
     ("issuers", Shape::Named(&Shape::Fields(ISSUER))),
 ];
@@ -83,6 +84,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("audiences", Shape::List("[\"https://broker.example.com\"]")),
     ("algorithms", Shape::List("[RS256, ES256]")),
     ("ca_file", Shape::Text("ca.pem")),
+    ("ca_only", Shape::Boolean),
     ("bearer_token_file", Shape::Text("/var/run/token")),
     ("single_use", Shape::Boolean),
     ("max_lifetime", Shape::Text("1h")),
@@ -102,6 +104,7 @@ pub(super) const KEYS: &[Field] = &[
     ("url", Shape::Text("https://idp.example.com/jwks")),
     ("file", Shape::Text("idp.jwks.json")),
     ("ca_file", Shape::Text("ca.pem")),
+    ("ca_only", Shape::Boolean),
     ("bearer_token_file", Shape::Text("/var/run/token")),
 ];
 
@@ -112,4 +115,5 @@ pub(super) const BUNDLE: &[Field] = &[
     ("endpoint_spiffe_id", Shape::Text("spiffe://prod.example.com/spire/server")),
     ("bootstrap_file", Shape::Text("prod.example.com.json")),
     ("file", Shape::Text("prod.example.com.json")),
+    ("workload_api", Shape::Text("unix:///run/spire/sockets/agent.sock")),
 ];

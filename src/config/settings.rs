@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ProxySettings;
 use crate::kind::{Identity, IssuerKind};
 use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub trust_bundles: PathBuf,
     /// Directory of protected services.
     pub services: PathBuf,
+    /// What key fetches go through; never one of the environment unless the file says so.
+    pub proxy: Option<ProxySettings>,
     /// What minted tokens look like.
     pub token: TokenSettings,
     /// The trusted issuers, by name.
@@ -45,6 +48,7 @@ impl Config {
             ("tls", self.tls != running.tls),
             ("admin", self.admin != running.admin),
             ("data", self.data != running.data),
+            ("proxy", self.proxy != running.proxy),
             ("token", self.token != running.token),
         ];
         changed.into_iter().filter_map(|(name, changed)| changed.then_some(name))
@@ -128,8 +132,10 @@ pub struct IssuerSettings {
     pub algorithms: Option<Vec<Algorithm>>,
     /// Where its keys are.
     pub keys: KeySource,
-    /// PEM file of an additional root for fetching its keys.
+    /// PEM file of roots for fetching its keys, beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Trust `ca_file` alone; only set where there is one.
+    pub ca_only: bool,
     /// File with a bearer token for fetching its keys; read anew at every fetch.
     pub bearer_token_file: Option<PathBuf>,
     /// Whether an assertion may be used only once.
@@ -178,6 +184,8 @@ pub enum KeySource {
         /// How it proves itself.
         profile: BundleProfile,
     },
+    /// The Workload API of a SPIFFE agent, at this unix socket.
+    WorkloadApi(PathBuf),
 }
 
 /// How a SPIFFE bundle endpoint proves itself (SPIFFE Federation §5.2).

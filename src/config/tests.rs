@@ -106,7 +106,7 @@ issuers:
     url: http://127.0.0.1:9/idp
     audiences: [api://one, two]
     algorithms: [RS256, EdDSA]
-    keys: { url: 'http://localhost:9/jwks?p=1', ca_file: ca.pem }
+    keys: { url: 'http://localhost:9/jwks?p=1', ca_file: ca.pem, ca_only: true }
     bearer_token_file: token
     single_use: false
     max_lifetime: 1d
@@ -131,6 +131,7 @@ issuers:
         algorithms: Some(vec![Algorithm::RS256, Algorithm::EdDSA]),
         keys: KeySource::Url("http://localhost:9/jwks?p=1".parse().unwrap()),
         ca_file: Some(directory.path("trust-bundles/ca.pem")),
+        ca_only: true,
         bearer_token_file: Some(directory.path("trust-bundles/token")),
         single_use: Some(false),
         max_lifetime: Some(minutes(24 * 60)),
@@ -234,4 +235,19 @@ fn both_token_versions_of_one_tenant_are_one_issuer_and_two_tenants_are_two() {
     let azure = |one: u8| format!("{{ kind: azure, tenant: 0000000{one}-0000-1111-2222-333344445555 }}");
     let text = format!("{LEAST}issuers:\n  a: {}\n  b: {}\n", azure(1), azure(2));
     assert_eq!(Directory::with(&text).load(&[]).unwrap().issuers.len(), 2);
+}
+
+#[test]
+fn a_proxy_is_the_files_and_the_environments_only_when_the_file_says_so() {
+    let proxy = |text: &str, environment: &[(&str, &str)]| {
+        Directory::with(&format!("{LEAST}{text}\n")).load(environment).unwrap().proxy
+    };
+    let environment = [("HTTPS_PROXY", "proxy.example:3128"), ("NO_PROXY", "a.example"), ("https_proxy", "http://b:1")];
+    assert_eq!(proxy("", &environment), None);
+    assert_eq!(proxy("proxy: system", &[("HTTPS_PROXY", " ")]), None);
+    let system = proxy("proxy: system", &environment).unwrap();
+    assert_eq!((system.to_string().as_str(), system.exceptions()), ("http://proxy.example:3128", "a.example"));
+    let written = proxy("proxy: http://user:secret@proxy.example", &environment).unwrap();
+    assert_eq!((written.secret_url().password(), written.exceptions()), (Some("secret"), ""));
+    assert!(!format!("{written} {written:?}").contains("secret"));
 }

@@ -38,6 +38,11 @@ pub enum KeyLocation {
         /// How it proves itself.
         profile: BundleProfile,
     },
+    /// The Workload API of a SPIFFE agent.
+    WorkloadApi {
+        /// Its unix socket, as a URL.
+        endpoint: String,
+    },
 }
 
 impl KeyLocation {
@@ -61,6 +66,7 @@ impl std::fmt::Display for KeyLocation {
                 write!(formatter, "{url} ({endpoint})")
             }
             KeyLocation::File(path) => path.display().fmt(formatter),
+            KeyLocation::WorkloadApi { endpoint } => endpoint.fmt(formatter),
         }
     }
 }
@@ -111,6 +117,9 @@ fn key_location(settings: &IssuerSettings, identifiers: &[String]) -> Option<Key
         KeySource::File(path) => Some(KeyLocation::File(path.clone())),
         KeySource::BundleEndpoint { url, profile } => {
             Some(KeyLocation::BundleEndpoint { url: url.clone(), profile: profile.clone() })
+        }
+        KeySource::WorkloadApi(socket) => {
+            Some(KeyLocation::WorkloadApi { endpoint: format!("unix://{}", socket.display()) })
         }
     }
 }

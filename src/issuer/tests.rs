@@ -20,6 +20,7 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         algorithms: None,
         keys: KeySource::Discovery(None),
         ca_file: None,
+        ca_only: false,
         bearer_token_file: None,
         single_use: None,
         max_lifetime: None,

@@ -59,6 +59,18 @@ struct BundleServer {
 #[error("the bundle endpoint's server is not trusted: {0}")]
 struct NotTheEndpoint(String);
 
+impl NotTheEndpoint {
+    fn not_proven() -> Error {
+        NotTheEndpoint("it has not proven the certificate's private key".to_owned()).into()
+    }
+}
+
+impl From<NotTheEndpoint> for Error {
+    fn from(why: NotTheEndpoint) -> Error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
+    }
+}
+
 impl BundleServer {
     fn check(&self, chain: Vec<CertificateDer<'static>>, now: UnixTime) -> Result<(), NotTheEndpoint> {
         let certificate = UnverifiedCertificate::read(chain).map_err(|fault| NotTheEndpoint(fault.to_string()))?;
@@ -84,8 +96,7 @@ impl ServerCertVerifier for BundleServer {
         let chain = std::iter::once(end_entity).chain(intermediates);
         let chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
         let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        let refused = |why| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))));
-        self.check(chain, now).map(|()| ServerCertVerified::assertion()).map_err(refused)
+        self.check(chain, now).map(|()| ServerCertVerified::assertion()).map_err(Error::from)
     }
 
     fn verify_tls12_signature(
@@ -94,7 +105,7 @@ impl ServerCertVerifier for BundleServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        verify_tls12_signature(message, cert, dss, &self.algorithms).map_err(|_| NotTheEndpoint::not_proven())
     }
 
     fn verify_tls13_signature(
@@ -103,7 +114,7 @@ impl ServerCertVerifier for BundleServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        verify_tls13_signature(message, cert, dss, &self.algorithms).map_err(|_| NotTheEndpoint::not_proven())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 use super::cache::{Cache, World, purpose};
-use super::fetch::{HttpFetch, Limits, read_file};
+use super::fetch::{HttpFetch, Limits, Proxy, read_file};
 use super::key_set::{KeySet, KeySetFault};
 use super::x509_svid::{self, End};
 use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, X509Svid, X509SvidRefusal, report};
 use crate::client_auth::{UnverifiedAssertion, UnverifiedCertificate};
 use crate::clock::Clock;
-use crate::config::BundleProfile;
+use crate::config::{BundleProfile, ProxySettings};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer, TrustedIssuers};
 use crate::json;
@@ -66,8 +66,14 @@ impl Keys {
     /// what they hold serves until the new ones have fetched, if it is from the same place. Files are read again; one
     /// that cannot be read now keeps what it gave before. Good answers are kept in `store`, where there is one.
     #[must_use]
-    pub fn start(issuers: &Issuers, previous: Previous<'_>, clock: &Clock, store: Option<Arc<dyn Store>>) -> Keys {
-        let fetch = Arc::new(HttpFetch(Limits::DEFAULT));
+    pub fn start(
+        issuers: &Issuers,
+        previous: Previous<'_>,
+        clock: &Clock,
+        store: Option<Arc<dyn Store>>,
+        proxy: Option<&ProxySettings>,
+    ) -> Keys {
+        let fetch = Arc::new(HttpFetch { limits: Limits::DEFAULT, proxy: proxy.and_then(Proxy::new) });
         Keys::start_in(&World { clock: clock.clone(), fetch, store }, issuers, previous)
     }
 
@@ -84,6 +90,9 @@ impl Keys {
     /// Checks the key set files that the issuers name, without any network: each must be read and have a usable key.
     pub fn check_files(issuers: &Issuers, faults: &mut Diagnostics) {
         for issuer in issuers.iter() {
+            if let Some(KeyLocation::WorkloadApi { endpoint }) = issuer.key_location() {
+                faults.extend(no_socket(endpoint));
+            }
             let (path, is_bootstrap) = match issuer.key_location() {
                 Some(KeyLocation::File(path)) => (path, false),
                 Some(KeyLocation::BundleEndpoint { profile: BundleProfile::HttpsSpiffe { bootstrap, .. }, .. }) => {
@@ -273,6 +282,21 @@ impl Looked<'_> {
         let first = failures.iter().position(is_unavailable).unwrap_or(0);
         if failures.is_empty() { Err(KeyRefusal::NoneFits.into()) } else { Err(failures.swap_remove(first)) }
     }
+}
+
+/// An agent may start after us, so that it is not there is a warning.
+fn no_socket(endpoint: &str) -> Diagnostics {
+    use std::os::unix::fs::FileTypeExt as _;
+    let path = Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint));
+    let message = match std::fs::metadata(path) {
+        Ok(found) if found.file_type().is_socket() => return Diagnostics::new(),
+        Ok(_) => "is no socket".to_owned(),
+        Err(error) => format!("the agent's socket cannot be found: {error}"),
+    };
+    let mut faults = Diagnostics::new();
+    let fix = "start the SPIFFE agent, or correct `workload_api` and what is mounted there";
+    faults.push(Diagnostic::file(path, message).fix(fix).as_warning());
+    faults
 }
 
 /// What stands in a key set file.

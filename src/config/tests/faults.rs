@@ -331,8 +331,38 @@ fn two_enabled_issuers_of_the_same_tokens_are_refused() {
 fn the_documentations_examples_are_right_but_for_the_files_they_name() {
     let page = include_str!("../../../docs/configuration.md");
     let examples: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     assert!(Directory::with(examples[0]).load(&[]).is_ok());
-    let faults = faults(examples[1], &[]);
-    assert!(faults.iter().all(|fault| fault.id() == "missing-file"), "{faults}");
+    for example in &examples[1..] {
+        let faults = faults(example, &[]);
+        assert!(faults.iter().all(|fault| fault.id() == "missing-file"), "{faults}");
+    }
+}
+
+#[test]
+fn ca_only_needs_a_ca_file() {
+    assert_eq!(in_issuer("kind: oidc, url: 'https://a.example', ca_only: true"), ["3:46: missing-field"]);
+    let both = "kind: oidc, url: 'https://a.example', ca_only: true, ca_file: ca.pem, keys: { discovery: true, ca_only: true }";
+    assert_eq!(in_issuer(both), ["3:103: conflict"]);
+}
+
+#[test]
+fn a_proxy_is_an_http_url_and_a_faulty_one_is_not_quoted() {
+    for wrong in ["ftp://u:secret@h:1", "https://u:secret@h", "http://h/path", "http://h:1?q", "proxy:3128", "3"] {
+        let faults = faults(&format!("{LEAST}proxy: {wrong}\n"), &[]);
+        assert_eq!(places(&faults), ["2:8: value"]);
+        assert!(!faults.to_string().contains("secret") && !faults.to_string().contains("3128\n"), "{faults}");
+    }
+    let faults = faults(&format!("{LEAST}proxy: system\n"), &[("HTTPS_PROXY", "socks5://u:secret@h:1")]);
+    assert!(faults.to_string().contains("HTTPS_PROXY") && !faults.to_string().contains("secret"), "{faults}");
+}
+
+#[test]
+fn a_workload_api_is_a_unix_socket_in_place_of_a_url() {
+    let with = |bundle: &str| in_issuer(&format!("kind: spiffe, trust_domain: a.example, bundle: {{ {bundle} }}"));
+    for wrong in ["tcp://127.0.0.1:8081", "/run/agent.sock", "unix:agent.sock", "unix://host/agent.sock", "https://a"] {
+        assert_eq!(with(&format!("workload_api: '{wrong}'")), ["3:71: value"], "{wrong}");
+    }
+    assert_eq!(with("workload_api: 'unix:///a', file: lab.json"), ["3:57: conflict"]);
+    assert_eq!(with("workload_api: 'unix:///a', profile: https_web"), ["3:84: conflict"]);
 }

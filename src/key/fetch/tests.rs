@@ -1,10 +1,14 @@
+mod hostile;
+mod redirects;
+mod tls;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap as RequestHeaders, Response as Reply};
 use axum::routing::get;
+use reqwest::header::HeaderValue;
 use serde_json::json;
 
 use super::*;
@@ -44,7 +48,7 @@ async fn fetch(settings: IssuerSettings) -> Result<Fetched, FetchFault> {
 
 async fn fetch_within(limits: Limits, settings: IssuerSettings) -> Result<Fetched, FetchFault> {
     let issuers = issuers(&[settings]);
-    HttpFetch(limits).fetch(issuers.iter().next().unwrap(), None).await
+    HttpFetch { limits, proxy: None }.fetch(issuers.iter().next().unwrap(), None).await
 }
 
 /// The answer to `GET /keys` of a server that answers so.
@@ -66,7 +70,7 @@ async fn a_key_set_is_read_with_its_age() {
 
 #[tokio::test]
 async fn only_status_200_with_a_json_type_is_an_answer() {
-    for status in [201, 203, 204, 206, 400, 401, 404, 500, 503] {
+    for status in [201, 203, 204, 206, 300, 304, 400, 401, 404, 500, 503] {
         let got = answer(move || reply(status, "content-type", "application/json")).await;
         assert_eq!(got, Err(FetchFault::Status(status)));
     }
@@ -99,31 +103,6 @@ async fn a_drip_ends_at_the_total_deadline() {
     let base = serve(Router::new().route("/keys", get(move || std::future::ready(never_ends())))).await;
     let limits = Limits { total: Duration::from_millis(300), ..Limits::DEFAULT };
     assert_eq!(fetch_within(limits, keys_at(&format!("{base}/keys"))).await, Err(FetchFault::Timeout));
-}
-
-#[tokio::test]
-async fn redirects_stay_within_the_origin_and_are_few() {
-    let elsewhere = serve(Router::new().route("/keys", get(|| async { json_reply(KEYS) }))).await;
-    let to = |target: &'static str| get(move || async move { reply(302, "location", target) });
-    let away = format!("{elsewhere}/keys");
-    let router = Router::new()
-        .route("/keys", get(|| async { json_reply(KEYS) }))
-        .route("/one", to("/keys"))
-        .route("/two", to("one"))
-        .route("/three", to("/two"))
-        .route("/loop", to("/loop"))
-        .route("/metadata", to("http://169.254.169.254/latest"))
-        .route("/file", to("file:///etc/passwd"))
-        .route("/away", get(move || async move { reply(307, "location", &away) }))
-        .route("/nowhere", get(|| async { reply(302, "x", "y") }));
-    let base = serve(router).await;
-    for good in ["one", "two"] {
-        assert!(fetch(keys_at(&format!("{base}/{good}"))).await.is_ok(), "{good}");
-    }
-    for bad in ["three", "loop", "metadata", "file", "away", "nowhere"] {
-        assert_eq!(fetch(keys_at(&format!("{base}/{bad}"))).await, Err(FetchFault::Redirect), "{bad}");
-    }
-    assert_eq!(fetch(keys_at(&format!("{elsewhere}/keys"))).await.map(|got| got.body), Ok(KEYS.into()));
 }
 
 /// An issuer that answers discovery with this metadata, and what fetching from it gives.
@@ -168,6 +147,7 @@ async fn metadata_cannot_steer_a_fetch_inside() {
         "file:///etc/passwd",
         "ftp://idp.example/",
         "data:application/json,{}",
+        "gopher://idp.example/",
         "https://u:p@idp.example/",
     ] {
         let got = discovered(|base| json!({"issuer": base, "jwks_uri": target}), |_| ()).await;
@@ -194,7 +174,7 @@ async fn plain_http_and_private_addresses_need_their_settings() {
     let named = IssuerSettings { danger_allow_http: false, ..keys_at(&over_tls.replace("127.0.0.1", "localhost")) };
     assert_eq!(fetch(named).await, Err(FetchFault::AddressRefused));
     let allowed = IssuerSettings { allow_private_network: true, ..private };
-    assert!(matches!(fetch(allowed).await, Err(FetchFault::Connection(_))));
+    assert!(matches!(fetch(allowed).await, Err(FetchFault::Tls(_))));
 }
 
 #[tokio::test]
@@ -221,57 +201,4 @@ async fn the_bearer_token_is_read_anew_and_goes_to_the_configured_origin_only() 
     assert_eq!(*seen.lock().unwrap(), ["Bearer first", "Bearer second", "none"]);
     let missing = IssuerSettings { bearer_token_file: Some(directory.path().join("no")), ..keys_at(&own) };
     assert!(matches!(fetch(missing).await, Err(FetchFault::LocalFile { .. })));
-}
-
-/// An HTTPS server with a certificate of its own CA for `localhost`; its base URL and the CA in PEM.
-async fn serve_tls(requests: Arc<AtomicUsize>) -> (String, String) {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let config = axum_server::tls_rustls::RustlsConfig::from_pem(pem.clone().into(), key.into()).await.unwrap();
-    let router = Router::new().route(
-        "/keys",
-        get(move || async move {
-            requests.fetch_add(1, Ordering::SeqCst);
-            json_reply(KEYS)
-        }),
-    );
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let server = axum_server::from_tcp_rustls(listener, config).unwrap();
-    tokio::spawn(server.serve(router.into_make_service()));
-    (format!("https://localhost:{port}/keys"), pem)
-}
-
-#[tokio::test]
-async fn a_private_ca_is_trusted_where_it_is_configured_and_nowhere_else() {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let (url, pem) = serve_tls(requests.clone()).await;
-    let directory = tempfile::tempdir().unwrap();
-    let ca_file = directory.path().join("ca.pem");
-    std::fs::write(&ca_file, pem).unwrap();
-    let private = IssuerSettings { allow_private_network: true, danger_allow_http: false, ..keys_at(&url) };
-    assert!(matches!(fetch(private.clone()).await, Err(FetchFault::Connection(_))));
-    assert_eq!(requests.load(Ordering::SeqCst), 0);
-    let trusting = IssuerSettings { ca_file: Some(ca_file.clone()), ..private };
-    assert!(fetch(trusting.clone()).await.is_ok());
-    let wrong_host = keys_at(&url.replace("localhost", "127.0.0.1"));
-    let wrong_host = IssuerSettings { ca_file: Some(ca_file), ..wrong_host };
-    assert!(matches!(fetch(wrong_host).await, Err(FetchFault::Connection(_))));
-    std::fs::write(directory.path().join("empty.pem"), "").unwrap();
-    let empty = IssuerSettings { ca_file: Some(directory.path().join("empty.pem")), ..trusting };
-    assert!(matches!(fetch(empty).await, Err(FetchFault::LocalFile { .. })));
-}
-
-#[test]
-fn a_max_age_is_read_in_every_form() {
-    let read = |text: &'static str| {
-        max_age(&HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(text))])).map(|age| age.as_secs())
-    };
-    assert_eq!(read("public, Max-Age=\"60\""), Some(60));
-    assert_eq!(read("max-age=100000000000000000000"), Some(u32::MAX.into()));
-    for none in ["max-age=-1", "max-age", "max-age=", "s-maxage=60", "no-store", "max-age=1.5"] {
-        assert_eq!(read(none), None, "{none}");
-    }
 }
