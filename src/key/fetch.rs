@@ -89,7 +89,7 @@ async fn attempt(fetch: &HttpFetch, issuer: &Issuer, held: Option<Arc<KeySet>>) 
         Some(KeyLocation::BundleEndpoint { url, profile: BundleProfile::HttpsSpiffe { endpoint, bootstrap } }) => {
             let authorities = bundle_server::authorities(held.as_deref(), bootstrap)?;
             let tls = bundle_server::tls(endpoint, authorities)?;
-            Session::open(fetch, issuer, url)?.to_the_workload(tls).get(url).await
+            Session::open(fetch, issuer, url)?.trusting_only(tls).get(url).await
         }
         Some(KeyLocation::WorkloadApi { endpoint }) => match &issuer.settings().trust_domain {
             Some(trust_domain) => workload_api::fetch(endpoint, trust_domain).await,

@@ -46,7 +46,7 @@ impl Session<'_> {
     }
 
     /// Only to the server that this TLS configuration lets through, wherever a redirect leads (SPIFFE Federation §5.2.2).
-    pub(super) fn to_the_workload(mut self, tls: ClientConfig) -> Self {
+    pub(super) fn trusting_only(mut self, tls: ClientConfig) -> Self {
         self.roots = Roots::Workload(Box::new(tls));
         self
     }
