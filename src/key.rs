@@ -15,6 +15,7 @@ mod report;
 mod schedule;
 mod status;
 mod verifying_key;
+mod workload_api;
 
 use crate::vocab::{Algorithm, IssuerName, KeyId};
 

@@ -94,3 +94,16 @@ fn a_variable_overrides_the_file_and_is_named_when_it_is_wrong() {
     let fault = text(&done.stderr);
     assert!(fault.starts_with("environment variable COUNTERSIGN__ISSUERS__GITHUB__KIND: error[value]: "), "{fault}");
 }
+
+#[test]
+fn an_agents_socket_that_is_not_there_is_a_warning() {
+    let mesh =
+        "issuer: https://broker.example.com\nissuers:\n  mesh: { kind: spiffe, trust_domain: a.example, bundle: ";
+    let socket = "{ workload_api: \"unix:///no-such-directory/agent.sock\" } }\n";
+    let (directory, _) = directory_with(&format!("{mesh}{socket}"));
+    let done = check(directory.path(), &[], &[]);
+    assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), ""));
+    let summary = text(&done.stdout);
+    assert!(summary.contains("/no-such-directory/agent.sock: warning"), "{summary}");
+    assert!(summary.contains("start the SPIFFE agent"), "{summary}");
+}

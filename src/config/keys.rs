@@ -124,21 +124,25 @@ impl Place<'_> {
     }
 
     fn of_bundle(&self, bundle: &Section<'_>, faults: &mut Diagnostics) -> Option<KeySource> {
-        let one = only_one(bundle, &["url", "file"], faults);
+        let one = only_one(bundle, &["url", "file", "workload_api"], faults);
         let profile = bundle.text("profile", faults, |text| match text {
             "https_web" => Ok(()),
-            "https_spiffe" | "workload_api" => Err(format!(
+            "https_spiffe" => Err(format!(
                 "`{text}` is not supported; this version supports https_web (a bundle URL with a Web PKI certificate) \
                  and `file`"
             )),
+            "workload_api" => Err("`workload_api` is no profile but a field of its own, in place of `url`".to_owned()),
             _ => Err("must be https_web".to_owned()),
         });
         match one? {
             "url" => self.remote(bundle, faults).map(KeySource::BundleEndpoint),
-            _ => {
+            source => {
                 if profile.is_some() {
-                    let message = "`profile` says how a bundle URL is reached; a `file` has none";
+                    let message = format!("`profile` says how a bundle URL is reached; a `{source}` has none");
                     faults.push(bundle.fault_at_key("profile", "conflict", message).fix("remove `profile`"));
+                }
+                if source == "workload_api" {
+                    return bundle.text("workload_api", faults, socket).map(KeySource::WorkloadApi);
                 }
                 bundle.existing_file("file", self.trust_bundles, faults).map(KeySource::File)
             }
@@ -185,6 +189,14 @@ fn remote(text: &str) -> Result<Url, &'static str> {
         "https" if url.has_host() => Ok(url),
         "http" if is_loopback_host(&url) => Ok(url),
         _ => Err(RULE),
+    }
+}
+
+/// The path of a unix socket. Over TCP nothing would tell the agent's bundles from anybody's.
+fn socket(text: &str) -> Result<PathBuf, &'static str> {
+    match spiffe::transport::Endpoint::parse(text) {
+        Ok(spiffe::transport::Endpoint::Unix(path)) => Ok(path),
+        _ => Err("must be the URL of a unix socket with an absolute path"),
     }
 }
 

@@ -110,4 +110,5 @@ pub(super) const BUNDLE: &[Field] = &[
     ("url", Shape::Text("https://spire.example.com/bundle")),
     ("profile", Shape::Text("https_web")),
     ("file", Shape::Text("prod.example.com.json")),
+    ("workload_api", Shape::Text("unix:///run/spire/sockets/agent.sock")),
 ];

@@ -168,4 +168,6 @@ pub enum KeySource {
     File(PathBuf),
     /// A SPIFFE bundle endpoint, profile `https_web` (Web PKI).
     BundleEndpoint(url::Url),
+    /// The Workload API of a SPIFFE agent, at this unix socket.
+    WorkloadApi(PathBuf),
 }

@@ -33,6 +33,11 @@ pub enum KeyLocation {
     File(PathBuf),
     /// A SPIFFE bundle endpoint, profile `https_web`.
     BundleEndpoint(Url),
+    /// The Workload API of a SPIFFE agent.
+    WorkloadApi {
+        /// Its unix socket, as a URL.
+        endpoint: String,
+    },
 }
 
 impl KeyLocation {
@@ -52,6 +57,7 @@ impl std::fmt::Display for KeyLocation {
                 url.fmt(formatter)
             }
             KeyLocation::File(path) => path.display().fmt(formatter),
+            KeyLocation::WorkloadApi { endpoint } => endpoint.fmt(formatter),
         }
     }
 }
@@ -100,6 +106,9 @@ fn key_location(settings: &IssuerSettings, identifiers: &[String]) -> Option<Key
         KeySource::Discovery(at) => discovered(settings, identifiers, at.as_ref()),
         KeySource::Url(url) => Some(KeyLocation::Url(url.clone())),
         KeySource::File(path) => Some(KeyLocation::File(path.clone())),
+        KeySource::WorkloadApi(socket) => {
+            Some(KeyLocation::WorkloadApi { endpoint: format!("unix://{}", socket.display()) })
+        }
         KeySource::BundleEndpoint(url) => Some(KeyLocation::BundleEndpoint(url.clone())),
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use super::fetch::{Fetch, FetchFault, Fetched, read_file};
 use super::flight::{Flight, Landed};
 use super::key_set::{KeySet, KeySetUse};
-use super::{KeyFailure, KeyLine, KeyStatus, VerifyingKey, report, schedule};
+use super::{KeyFailure, KeyLine, KeyStatus, VerifyingKey, report, schedule, workload_api};
 use crate::clock::{Clock, random_bytes};
 use crate::issuer::{Issuer, KeyLocation};
 use crate::kind::IssuerKind;
@@ -112,7 +112,8 @@ impl Cache {
     pub(super) fn keep_fresh(self: &Arc<Self>) -> AbortHandle {
         let mut flight = self.board(None);
         let cache = Arc::clone(self);
-        let refresher = tokio::spawn(async move {
+        let watcher = Arc::clone(self);
+        let refresher = async move {
             loop {
                 let _ = flight.landing().await;
                 // A fetch that a request or an operator caused moves the planned one.
@@ -123,8 +124,22 @@ impl Cache {
                 }
                 flight = cache.board(Some(cache.world.clock.now_millis()));
             }
-        });
-        refresher.abort_handle()
+        };
+        tokio::spawn(async move { tokio::join!(refresher, watcher.watch_agent()) }).abort_handle()
+    }
+
+    /// A SPIFFE agent says when bundles change, so that nobody waits for the next planned fetch.
+    async fn watch_agent(self: Arc<Self>) {
+        let Some(KeyLocation::WorkloadApi { endpoint }) = self.issuer.key_location() else { return };
+        let fetch = || async {
+            // One that runs may have asked before the change.
+            let running = self.progress().running();
+            if let Some(flight) = running {
+                let _ = flight.landing().await;
+            }
+            let _ = self.board(None).landing().await;
+        };
+        workload_api::follow(endpoint, &self.world.clock, fetch).await;
     }
 
     /// Reads a key set file into the snapshot; nothing for other sources.

@@ -19,6 +19,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::key_set::{self, KeySet};
+use super::workload_api;
 use crate::issuer::{Issuer, KeyLocation};
 use crate::json;
 
@@ -84,6 +85,10 @@ async fn attempt(fetch: &HttpFetch, issuer: &Issuer) -> Result<Fetched, FetchFau
         Some(KeyLocation::Url(url) | KeyLocation::BundleEndpoint(url)) => {
             Session::open(fetch, issuer, url)?.get(url).await
         }
+        Some(KeyLocation::WorkloadApi { endpoint }) => match &issuer.settings().trust_domain {
+            Some(trust_domain) => workload_api::fetch(endpoint, trust_domain).await,
+            None => Err(FetchFault::NotConfigured),
+        },
         Some(KeyLocation::Discovery { metadata, issuer: expected }) => {
             let mut session = Session::open(fetch, issuer, metadata)?;
             let answer = session.get(metadata).await?;

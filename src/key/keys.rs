@@ -89,6 +89,9 @@ impl Keys {
     /// Checks the key set files that the issuers name, without any network: each must be read and have a usable key.
     pub fn check_files(issuers: &Issuers, faults: &mut Diagnostics) {
         for issuer in issuers.iter() {
+            if let Some(KeyLocation::WorkloadApi { endpoint }) = issuer.key_location() {
+                faults.extend(no_socket(endpoint));
+            }
             let Some(KeyLocation::File(path)) = issuer.key_location() else { continue };
             match read_file(path) {
                 Err(fault) => faults.push(Diagnostic::file(path, fault.to_string()).fix(FILE_FIX)),
@@ -246,6 +249,21 @@ impl Looked<'_> {
         let first = failures.iter().position(is_unavailable).unwrap_or(0);
         if failures.is_empty() { Err(KeyRefusal::NoneFits.into()) } else { Err(failures.swap_remove(first)) }
     }
+}
+
+/// An agent may start after us, so that it is not there is a warning.
+fn no_socket(endpoint: &str) -> Diagnostics {
+    use std::os::unix::fs::FileTypeExt as _;
+    let path = Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint));
+    let message = match std::fs::metadata(path) {
+        Ok(found) if found.file_type().is_socket() => return Diagnostics::new(),
+        Ok(_) => "is no socket".to_owned(),
+        Err(error) => format!("the agent's socket cannot be found: {error}"),
+    };
+    let mut faults = Diagnostics::new();
+    let fix = "start the SPIFFE agent, or correct `workload_api` and what is mounted there";
+    faults.push(Diagnostic::file(path, message).fix(fix).as_warning());
+    faults
 }
 
 /// What stands in a key set file.

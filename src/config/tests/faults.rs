@@ -331,3 +331,13 @@ fn a_proxy_is_an_http_url_and_a_faulty_one_is_not_quoted() {
     let faults = faults(&format!("{LEAST}proxy: system\n"), &[("HTTPS_PROXY", "socks5://u:secret@h:1")]);
     assert!(faults.to_string().contains("HTTPS_PROXY") && !faults.to_string().contains("secret"), "{faults}");
 }
+
+#[test]
+fn a_workload_api_is_a_unix_socket_in_place_of_a_url() {
+    let with = |bundle: &str| in_issuer(&format!("kind: spiffe, trust_domain: a.example, bundle: {{ {bundle} }}"));
+    for wrong in ["tcp://127.0.0.1:8081", "/run/agent.sock", "unix:agent.sock", "unix://host/agent.sock", "https://a"] {
+        assert_eq!(with(&format!("workload_api: '{wrong}'")), ["3:71: value"], "{wrong}");
+    }
+    assert_eq!(with("workload_api: 'unix:///a', file: lab.json"), ["3:57: conflict"]);
+    assert_eq!(with("workload_api: 'unix:///a', profile: https_web"), ["3:84: conflict"]);
+}

@@ -31,6 +31,8 @@ pub(in super::super) enum FetchFault {
     ContentType,
     #[error("the answer is larger than 1 MiB")]
     TooLarge,
+    #[error("the SPIFFE agent gives no bundles: {0}")]
+    Agent(String),
     #[error("the issuer's metadata {0}")]
     Metadata(&'static str),
     #[error("{what} {path} cannot be read: {error}")]
@@ -64,6 +66,7 @@ impl FetchFault {
             | FetchFault::Encoding
             | FetchFault::ContentType
             | FetchFault::TooLarge
+            | FetchFault::Agent(_)
             | FetchFault::Metadata(_)
             | FetchFault::KeySet(_)
             | FetchFault::OlderSequence { .. }
@@ -85,6 +88,7 @@ impl FetchFault {
             FetchFault::Encoding => "encoding",
             FetchFault::ContentType => "content_type",
             FetchFault::TooLarge => "too_large",
+            FetchFault::Agent(_) => "agent",
             FetchFault::Metadata(_) => "metadata",
             FetchFault::LocalFile { .. } => "local_file",
             FetchFault::KeySet(_) => "key_set",
