@@ -19,7 +19,7 @@ pub(in super::super) enum FetchFault {
     Unreachable(String),
     #[error("cannot connect: {0}")]
     Connection(String),
-    #[error("{0}")]
+    #[error("cannot connect: {0}")]
     Tls(String),
     #[error("the answer has status {0}, not 200")]
     Status(u16),
