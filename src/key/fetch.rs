@@ -76,12 +76,11 @@ impl FetchFault {
     /// Whether the attempt ended before any server was asked.
     pub(super) fn reached_nobody(&self) -> bool {
         match self {
-            FetchFault::NotConfigured
-            | FetchFault::Url(_)
+            FetchFault::NotConfigured | FetchFault::Unreachable(_) | FetchFault::LocalFile { .. } => true,
+            // Metadata may have named the URL, and its server was asked for that.
+            FetchFault::Url(_)
             | FetchFault::AddressRefused
-            | FetchFault::Unreachable(_)
-            | FetchFault::LocalFile { .. } => true,
-            FetchFault::Timeout
+            | FetchFault::Timeout
             | FetchFault::Connection(_)
             | FetchFault::Status(_)
             | FetchFault::Redirect
@@ -91,6 +90,14 @@ impl FetchFault {
             | FetchFault::KeySet(_)
             | FetchFault::OlderSequence { .. }
             | FetchFault::Stopped => false,
+        }
+    }
+
+    /// The fault of a later step: somebody was asked, so the next try waits as after any answer.
+    fn after_an_answer(self) -> FetchFault {
+        match self {
+            FetchFault::Unreachable(why) => FetchFault::Connection(why),
+            other => other,
         }
     }
 
@@ -166,7 +173,7 @@ async fn attempt(limits: Limits, issuer: &Issuer) -> Result<Fetched, FetchFault>
             let session = Session::open(limits, issuer, metadata)?;
             let answer = session.get(metadata).await?;
             let keys = keys_url(&answer.body, expected.as_str())?;
-            session.get(&keys).await
+            session.get(&keys).await.map_err(FetchFault::after_an_answer)
         }
     }
 }

@@ -213,7 +213,8 @@ issuer_rows! {
         row.broker.refresh_keys("partner").await.unwrap();
         row.accepts("a key from there", issuer.assertion().signed_by(&TestKey::p256("elsewhere"))).await;
         assert_eq!(other.key_hits(), 1);
-        row.broker.rewrite("danger_allow_http: true", &format!("danger_allow_http: true, keys: {{ url: \"{}\" }}", other.keys_url()));
+        let pinned = format!("danger_allow_http: true, keys: {{ url: \"{}\" }}", other.keys_url());
+        row.broker.rewrite("danger_allow_http: true", &pinned);
         row.broker.reload().unwrap();
         row.accepts("pinned there", issuer.assertion().signed_by(&TestKey::p256("elsewhere"))).await;
     }

@@ -104,7 +104,8 @@ issuer_rows! {
 
     "SP-18" an_empty_bundle_shuts_the_trust_domain(row, issuer, as_mesh) {
         row.accepts("a bundle", valid(&row)).await;
-        issuer.answers(Answer::json(json!({ "keys": [], "spiffe_sequence": 9, "spiffe_refresh_hint": 60 }).to_string()));
+        let empty = json!({ "keys": [], "spiffe_sequence": 9, "spiffe_refresh_hint": 60 });
+        issuer.answers(Answer::json(empty.to_string()));
         row.broker.refresh_keys("mesh").await.expect("an empty bundle is an answer");
         row.refuses("an SVID", valid(&row), "key.unknown").await;
         row.broker.advance(Duration::from_secs(31));
