@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::fetch::{Fetch, FetchFault, Fetched, read_file};
@@ -34,6 +35,8 @@ pub(super) struct Cache {
     world: World,
     snapshot: ArcSwapOption<Snapshot>,
     progress: Mutex<Progress>,
+    /// Told whenever the next fetch was planned anew.
+    planned: Notify,
 }
 
 /// The last good answer.
@@ -62,7 +65,7 @@ struct Progress {
 
 impl Cache {
     pub(super) fn new(issuer: Arc<Issuer>, world: World) -> Cache {
-        Cache { issuer, world, snapshot: ArcSwapOption::empty(), progress: Mutex::default() }
+        Cache { issuer, world, snapshot: ArcSwapOption::empty(), progress: Mutex::default(), planned: Notify::new() }
     }
 
     pub(super) fn issuer(&self) -> &Arc<Issuer> {
@@ -116,11 +119,14 @@ impl Cache {
         let refresher = async move {
             loop {
                 let _ = flight.landing().await;
-                // A fetch that a request or an operator caused moves the planned one.
                 while let wait = cache.until_due()
                     && !wait.is_zero()
                 {
-                    cache.world.clock.sleep(wait).await;
+                    tokio::select! {
+                        () = cache.world.clock.sleep(wait) => {}
+                        // A fetch that a request or an operator caused moves the planned one, also nearer.
+                        () = cache.planned.notified() => {}
+                    }
                 }
                 flight = cache.board(Some(cache.world.clock.now_millis()));
             }
@@ -243,6 +249,7 @@ impl Cache {
                 _ => cache.world.fetch.fetch(&cache.issuer, held).await,
             };
             let landed = cache.settle(started_at, fetched);
+            cache.planned.notify_one();
             let is_good = landed.is_ok();
             // Nobody waits for the store: the keys serve from now on, also when it fails.
             let _ = sender.send(Some(landed));

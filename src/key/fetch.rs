@@ -99,7 +99,7 @@ async fn attempt(fetch: &HttpFetch, issuer: &Issuer, held: Option<Arc<KeySet>>) 
             let mut session = Session::open(fetch, issuer, metadata)?;
             let answer = session.get(metadata).await?;
             let keys = keys_url(&answer.body, expected.as_str())?;
-            session.get(&keys).await
+            session.get(&keys).await.map_err(FetchFault::after_an_answer)
         }
     }
 }

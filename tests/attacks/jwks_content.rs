@@ -42,8 +42,7 @@ fn with(key: &TestKey, name: &str, value: impl Into<Value>) -> Value {
     jwk
 }
 
-/// Publishes this key beside the good one; tokens of it are then refused, for this reason, and those of the good one are
-/// not.
+/// Publishes this key beside the good one: tokens of it are then refused for this reason, of the good one not.
 async fn leaves_out(row: &Row, issuer: &FaultyIssuer, key: &TestKey, jwk: Value, reason: SkippedKey) {
     let what = jwk.to_string();
     issuer.publish([TestKey::p256("good").jwk(), key.jwk()]);

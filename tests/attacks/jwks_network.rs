@@ -134,6 +134,9 @@ async fn a_private_address_is_open_for_the_exact_configured_origin_only() {
     assert_eq!((neighbour.connections(), over_http.connections()), (0, 0), "something inside was contacted");
     row.broker.rewrite(", allow_private_network: true", "");
     row.broker.reload().unwrap();
+    let said = row.broker.refresh_keys("partner").await.unwrap_err();
+    assert!(said.contains("may be fetched from"), "without the setting: {said}");
+    row.broker.advance(TOO_STALE);
     row.refuses_as(GONE, "without the setting", issuer.assertion(), "key.unavailable").await;
     row.finish();
 }

@@ -56,12 +56,13 @@ impl FetchFault {
     pub(in super::super) fn reached_nobody(&self) -> bool {
         match self {
             FetchFault::NotConfigured
-            | FetchFault::Url(_)
-            | FetchFault::AddressRefused
             | FetchFault::Unreachable(_)
             | FetchFault::NoAuthority
             | FetchFault::LocalFile { .. } => true,
-            FetchFault::Timeout
+            // Metadata may have named the URL, and its server was asked for that.
+            FetchFault::Url(_)
+            | FetchFault::AddressRefused
+            | FetchFault::Timeout
             | FetchFault::Connection(_)
             | FetchFault::Tls(_)
             | FetchFault::Status(_)
@@ -74,6 +75,14 @@ impl FetchFault {
             | FetchFault::KeySet(_)
             | FetchFault::OlderSequence { .. }
             | FetchFault::Stopped => false,
+        }
+    }
+
+    /// The fault of a later step: somebody was asked, so the next try waits as after any answer.
+    pub(super) fn after_an_answer(self) -> FetchFault {
+        match self {
+            FetchFault::Unreachable(why) => FetchFault::Connection(why),
+            other => other,
         }
     }
 

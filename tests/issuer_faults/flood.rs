@@ -1,0 +1,123 @@
+//! Floods of unknown `kid`s. Each burst falls into one moment of the simulated clock, so its rate is above any.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::faulty::{Answer, Delivery, METADATA, until};
+use crate::support::keys::TestKey;
+use crate::{Stage, while_releasing};
+
+const BURST: usize = 40;
+
+impl Stage {
+    /// A burst of tokens with kids that nobody has, and one with a known kid in its middle. Whether the known one was
+    /// answered while the issuer held a fetch back.
+    async fn burst(&self, count: &AtomicUsize) -> bool {
+        let (over, held) = (AtomicBool::new(false), self.issuer.key_hits());
+        let unknown = join_all((0..BURST).map(|_| {
+            let id = format!("random-{}", count.fetch_add(1, Ordering::SeqCst));
+            self.outcome(self.issuer.with_unknown_key(&id))
+        }));
+        let unknown = async {
+            let causes = unknown.await;
+            over.store(true, Ordering::SeqCst);
+            assert!(causes.iter().all(|cause| cause == "key.unknown"), "{causes:?}");
+        };
+        let known = async {
+            self.serves("within the burst").await;
+            let is_held = || self.issuer.key_hits() > held;
+            until("a fetch, or none", || is_held() || over.load(Ordering::SeqCst)).await;
+            self.serves("late in the burst").await;
+            let was_held = is_held() && !over.load(Ordering::SeqCst);
+            while !over.load(Ordering::SeqCst) {
+                self.issuer.release();
+                tokio::task::yield_now().await;
+            }
+            was_held
+        };
+        let ((), was_held) = tokio::join!(unknown, known);
+        was_held
+    }
+
+    /// Three simulated minutes of it; how often a known kid was answered while a fetch was held back.
+    async fn flooded(&self) -> usize {
+        let (count, mut while_held) = (AtomicUsize::new(0), 0);
+        for _ in 0..36 {
+            while_held += usize::from(self.burst(&count).await);
+            self.broker.advance(Duration::from_secs(5));
+            while_releasing(&self.issuer, self.settled()).await;
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 36 * BURST);
+        let fetches = self.fetches();
+        assert!((2..=8).contains(&fetches.len()), "{fetches:?}");
+        self.keeps_to_the_budget();
+        while_held
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_unknown_kids_is_one_fetch_in_thirty_seconds() {
+    let stage = Stage::warm().await;
+    stage.flooded().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_one_fetch_in_thirty_seconds_also_when_the_issuer_fails() {
+    let stage = Stage::warm().await;
+    stage.issuer.answers(Answer::status(500));
+    stage.flooded().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_one_fetch_in_thirty_seconds_also_when_the_issuer_hangs_and_known_kids_never_wait() {
+    let stage = Stage::warm().await;
+    stage.issuer.answers(Answer::hang());
+    let while_held = stage.flooded().await;
+    assert!(while_held >= 2, "a known kid was answered only {while_held} times while a fetch was held back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_kid_is_served_while_the_fetch_for_an_unknown_one_is_held_back() {
+    let new = TestKey::p256("new");
+    let stage = Stage::warm().await;
+    stage.issuer.publish([TestKey::p256("good").jwk(), new.jwk()]);
+    let answer = Answer::keys([TestKey::p256("good").jwk(), new.jwk()]);
+    stage.issuer.answers(answer.brought(Delivery::HeldBeforeHead));
+    let over = AtomicBool::new(false);
+    let waiting = async {
+        let cause = stage.outcome(stage.issuer.assertion().signed_by(&new)).await;
+        over.store(true, Ordering::SeqCst);
+        cause
+    };
+    let known = async {
+        until("the issuer is asked", || stage.issuer.key_hits() == 2).await;
+        for _ in 0..20 {
+            stage.serves("while it is held").await;
+        }
+        assert!(!over.load(Ordering::SeqCst), "nothing was held back");
+        stage.issuer.release();
+    };
+    let (cause, ()) = tokio::join!(waiting, known);
+    assert_eq!(cause, "", "the new key came with the answer that was held");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metadata_that_leads_nowhere_does_not_get_around_the_thirty_seconds() {
+    let nowhere =
+        ["http://127.7.255.254:9/jwks", "file:///etc/passwd", "http://10.0.0.1/jwks", "https://169.254.169.254/"];
+    for keys in nowhere {
+        let stage = Stage::warm().await;
+        stage.issuer.names_keys_at(keys);
+        stage.pass(crate::LOOK_AGAIN).await;
+        for _ in 0..24 {
+            stage.outcome(stage.issuer.with_unknown_key("random")).await;
+            stage.pass(Duration::from_secs(5)).await;
+        }
+        let asked = stage.issuer.hits_at(METADATA);
+        assert!(asked.len() >= 4, "{keys}: {asked:?}");
+        let too_close = asked[1..].windows(2).find(|pair| pair[1] - pair[0] < 30);
+        assert_eq!(too_close, None, "{keys}: {asked:?}");
+    }
+}
