@@ -59,6 +59,7 @@ rotate() {
     revoke
     measure_revocation "$round"
     expect_no_refusals "round $round, after revoking"
+    expect_load_runs
 }
 
 revoke() {
@@ -77,7 +78,7 @@ revoke() {
 
 # An SVID that outlives its authority, so that the authority's end is what refuses it.
 mint_long_lived() {
-    spire_server "$1" jwt mint -audience "$issuer" -spiffeID "spiffe://$1.interop.test/workload" -ttl 30m
+    spire_server "$1" jwt mint -audience "$issuer" -spiffeID "spiffe://$1.interop.test/workload" -ttl 30m 2>>"$work/log/mint"
 }
 
 # What an operator with pinned bundles does: put the new file in place, then SIGHUP.
@@ -116,7 +117,10 @@ expect_no_refusals() {
         head -3 "$work/load/refused"
         fail "$1: $(wc -l <"$work/load/refused") refusals"
     fi
-    kill -0 "$(<"$work/load.pid")" 2>/dev/null || fail "$1: the load ended early; see $work/log/load"
+}
+
+expect_load_runs() {
+    kill -0 "$(<"$work/load.pid")" 2>/dev/null || fail "the load ended early; see $work/log/load"
 }
 
 stop_load() {
