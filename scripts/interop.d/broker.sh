@@ -103,10 +103,14 @@ CONFIGURATION
     while read -r entry; do
         write_policy "$entry" >"$directory/policies/$entry.yaml"
     done < <(sed -n 's/^  \([a-z]*\):.*/\1/p' <<<"$2")
-    "$countersign" --config "$directory/countersign.yaml" check >"$directory/check" 2>&1 ||
+    "$countersign" --config "$directory/countersign.yaml" check --online >"$directory/check" 2>&1 ||
         { cat "$directory/check"; fail "broker $name: its configuration"; }
-    start_process "broker-$name" "$countersign" --config "$directory/countersign.yaml" serve
-    until_true "broker $name" ask_broker "$name" /readyz --fail
+    serve "$name"
+}
+
+serve() {
+    start_process "broker-$1" "$countersign" --config "$work/broker-$1/countersign.yaml" serve
+    until_true "broker $1" ask_broker "$1" /readyz --fail
 }
 
 # Every issuer's workload becomes a user of the issuer's name.
