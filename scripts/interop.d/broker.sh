@@ -93,7 +93,7 @@ start_broker() {
     cat >"$directory/countersign.yaml" <<CONFIGURATION
 issuer: $issuer
 listen: 127.0.0.1:$(<"$directory/port")
-${broker_tls:-}
+tls: { cert: $work/tls.crt, key: $work/tls.key, client_certificates: request }
 data: ./data
 trust_bundles: $work/bundles
 services: $work/services
@@ -103,10 +103,14 @@ CONFIGURATION
     while read -r entry; do
         write_policy "$entry" >"$directory/policies/$entry.yaml"
     done < <(sed -n 's/^  \([a-z]*\):.*/\1/p' <<<"$2")
-    "$countersign" --config "$directory/countersign.yaml" check >"$directory/check" 2>&1 ||
+    "$countersign" --config "$directory/countersign.yaml" check --online >"$directory/check" 2>&1 ||
         { cat "$directory/check"; fail "broker $name: its configuration"; }
-    start_process "broker-$name" "$countersign" --config "$directory/countersign.yaml" serve
-    until_true "broker $name" curl --silent --fail "$(url_of "$name" /readyz)"
+    serve "$name"
+}
+
+serve() {
+    start_process "broker-$1" "$countersign" --config "$work/broker-$1/countersign.yaml" serve
+    until_true "broker $1" ask_broker "$1" /readyz --fail
 }
 
 # Every issuer's workload becomes a user of the issuer's name.
@@ -120,7 +124,12 @@ write_policy() {
 }
 
 url_of() {
-    echo "http://127.0.0.1:$(<"$work/broker-$1/port")$2"
+    echo "https://localhost:$(<"$work/broker-$1/port")$2"
+}
+
+# ask_broker NAME PATH OPTION…: curl.
+ask_broker() {
+    curl --silent --max-time 20 --cacert "$work/bundles/ca.pem" "$(url_of "$1" "$2")" "${@:3}"
 }
 
 # One broker for each way to the keys of both trust domains; they all call themselves $issuer.
@@ -154,9 +163,24 @@ source_of() {
 # quiet_exchange BROKER TYPE ASSERTION: its answer is in $answer; false unless it is a token.
 quiet_exchange() {
     [[ $3 == *.*.* ]] || fail "the peer gave no token for broker $1"
-    answer=$(curl --silent --max-time 20 "$(url_of "$1" /oauth2/token)" -d grant_type=client_credentials \
+    answer=$(ask_broker "$1" /oauth2/token -d grant_type=client_credentials \
         -d "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:$2" --data-urlencode "client_assertion=$3") || true
+    is_token
+}
+
+# quiet_x509_exchange BROKER DOMAIN DIRECTORY: the same with the X.509-SVID in there, no assertion.
+quiet_x509_exchange() {
+    answer=$(ask_broker "$1" /oauth2/token --cert "$3/svid.0.pem" --key "$3/svid.0.key" -d grant_type=client_credentials \
+        --data-urlencode "client_id=spiffe://$2.interop.test/workload") || true
+    is_token
+}
+
+is_token() {
     [[ $(jq -r '.access_token // ""' <<<"$answer" 2>/dev/null) == *.*.* ]]
+}
+
+granted() {
+    claims_of "$(jq -r .access_token <<<"$answer")" | jq -r '"\(.sub), from \(.workload.issuer)"'
 }
 
 # cause_of BROKER: the audit record's cause and detail for the refusal in $answer.
@@ -170,7 +194,13 @@ cause_of() {
 # expect_exchange BROKER TYPE ASSERTION WHAT
 expect_exchange() {
     quiet_exchange "$1" "$2" "$3" || fail "$4: $answer: $(cause_of "$1")"
-    shown "$4 → $(claims_of "$(jq -r .access_token <<<"$answer")" | jq -r '"\(.sub), from \(.workload.issuer)"')"
+    shown "$4 → $(granted)"
+}
+
+# expect_x509_exchange BROKER DOMAIN WHAT
+expect_x509_exchange() {
+    quiet_x509_exchange "$1" "$2" "$work/$2/x509" || fail "$3: $answer: $(cause_of "$1")"
+    shown "$3 → $(granted)"
 }
 
 # expect_refusal BROKER TYPE ASSERTION WHAT CAUSE

@@ -1,15 +1,17 @@
-"""Exchanges JWT-SVIDs without a pause while their issuer's authorities rotate, for scripts/interop.
+"""Exchanges SVIDs without a pause while their issuer's authorities rotate, for scripts/interop.
 
-In: a directory, the audience, and for each trust domain its command to get SVIDs and the brokers that know it. Until a file
-`stop` is in the directory: gets SVIDs from the agent's Workload API and straight from the server, and sends each of them, and
-two that were issued earlier and still count, to every broker. Earlier ones count until their authority's id is in the file
-`revoked`. Out: the counts as JSON in `result`, and each refusal in `refused`.
+In: a directory with `plan`: the CA of the brokers, and for each trust domain its commands to get SVIDs and the brokers that
+know it. Until a file `stop` is in the directory: gets JWT-SVIDs from the agent's Workload API and straight from the server,
+and an X.509-SVID, and signs in to every broker with each of them and with two JWT-SVIDs that were issued earlier and still
+count. Earlier ones count until their authority's id is in the file `revoked`. Out: the counts as JSON in `result`, and each
+refusal in `refused`.
 """
 
 import base64
 import json
 import pathlib
 import random
+import ssl
 import subprocess
 import sys
 import time
@@ -31,11 +33,14 @@ def fresh(command: list[str]) -> str:
     return json.loads(text)[0]["svids"][0]["svid"] if text.startswith("[") else text
 
 
-def exchange(url: str, svid: str) -> dict | None:
+def jwt_form(svid: str) -> dict:
+    return {"grant_type": "client_credentials", "client_assertion_type": JWT_SPIFFE, "client_assertion": svid}
+
+
+def exchange(url: str, fields: dict, tls: ssl.SSLContext) -> dict | None:
     """None when it was exchanged, else the answer."""
-    fields = {"grant_type": "client_credentials", "client_assertion_type": JWT_SPIFFE, "client_assertion": svid}
     try:
-        with urllib.request.urlopen(url, urllib.parse.urlencode(fields).encode(), timeout=20) as answer:
+        with urllib.request.urlopen(url, urllib.parse.urlencode(fields).encode(), timeout=20, context=tls) as answer:
             return None if "access_token" in json.load(answer) else {"error": "no token"}
     except urllib.error.HTTPError as refusal:
         return {"status": refusal.code, **json.load(refusal)}
@@ -46,6 +51,7 @@ def exchange(url: str, svid: str) -> dict | None:
 class Domain:
     def __init__(self, plan: dict):
         self.name, self.sources, self.brokers = plan["name"], plan["sources"], plan["brokers"]
+        self.x509 = plan["x509"]
         self.issued: list[str] = []
 
     def svids(self, revoked: set[str]) -> list[tuple[str, str]]:
@@ -58,29 +64,50 @@ class Domain:
         self.issued += [svid for _, svid in new if svid not in self.issued]
         return new + [("earlier", svid) for svid in earlier]
 
+    def x509_tls(self, ca: str) -> ssl.SSLContext:
+        """Signs in with an X.509-SVID that was fetched just now."""
+        subprocess.run(self.x509["command"], check=True, capture_output=True)
+        tls = ssl.create_default_context(cafile=ca)
+        tls.load_cert_chain(self.x509["directory"] + "/svid.0.pem", self.x509["directory"] + "/svid.0.key")
+        return tls
+
+
+class Tally:
+    def __init__(self, refused):
+        self.refused, self.counts, self.keys = refused, {}, set()
+
+    def add(self, domain: str, broker: str, how: str, answer: dict | None) -> None:
+        name = f"{domain} {how} {broker}: {'exchanged' if answer is None else 'refused'}"
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if answer is not None:
+            line = {"at": time.time(), "domain": domain, "broker": broker, "svid": how, **answer}
+            print(json.dumps(line), file=self.refused, flush=True)
+
+
+def one_round(domain: Domain, ca: str, revoked, tally: Tally) -> None:
+    tls = ssl.create_default_context(cafile=ca)
+    for how, svid in domain.svids(revoked()):
+        tally.keys.add(part(svid, 0)["kid"])
+        for broker, url in domain.brokers.items():
+            if part(svid, 0)["kid"] not in revoked():
+                tally.add(domain.name, broker, f"JWT-SVID ({how})", exchange(url, jwt_form(svid), tls))
+    tls = domain.x509_tls(ca)
+    fields = {"grant_type": "client_credentials", "client_id": domain.x509["id"]}
+    for broker, url in domain.brokers.items():
+        tally.add(domain.name, broker, "X.509-SVID", exchange(url, fields, tls))
+
 
 def main() -> None:
     directory = pathlib.Path(sys.argv[1])
-    domains = [Domain(plan) for plan in json.loads((directory / "plan").read_text())]
-    counts: dict[str, int] = {}
-    keys: set[str] = set()
+    plan = json.loads((directory / "plan").read_text())
+    domains = [Domain(domain) for domain in plan["domains"]]
+    revoked = lambda: set((directory / "revoked").read_text().split())
     with (directory / "refused").open("w") as refused:
-        revoked = lambda: set((directory / "revoked").read_text().split())
+        tally = Tally(refused)
         while not (directory / "stop").exists():
             for domain in domains:
-                for how, svid in domain.svids(revoked()):
-                    keys.add(part(svid, 0)["kid"])
-                    for broker, url in domain.brokers.items():
-                        if part(svid, 0)["kid"] in revoked():
-                            continue
-                        answer = exchange(url, svid)
-                        outcome = "exchanged" if answer is None else "refused"
-                        name = f"{domain.name} {broker} {outcome}"
-                        counts[name] = counts.get(name, 0) + 1
-                        if answer is not None:
-                            line = {"at": time.time(), "domain": domain.name, "broker": broker, "svid": how}
-                            print(json.dumps({**line, "kid": part(svid, 0)["kid"], **answer}), file=refused, flush=True)
-    (directory / "result").write_text(json.dumps({"counts": counts, "authorities": len(keys)}))
+                one_round(domain, plan["ca"], revoked, tally)
+    (directory / "result").write_text(json.dumps({"counts": tally.counts, "authorities": len(tally.keys)}))
 
 
 main()

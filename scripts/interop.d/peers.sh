@@ -48,7 +48,7 @@ CONFIGURATION
 start_openid_provider() {
     local peer=scripts/interop.d/oidc-provider directory=$work/openid-$1
     mkdir -p "$directory"
-    (cd "$peer" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+    (cd "$peer" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null)
     node -e 'const { privateKey } = require("crypto").generateKeyPairSync("ec", { namedCurve: "P-256" });
         const key = { ...privateKey.export({ format: "jwk" }), use: "sig", alg: "ES256", kid: process.argv[1] };
         console.log(JSON.stringify({ keys: [key] }));' "$1" >"$directory/jwks.json"

@@ -12,21 +12,25 @@ longest_after_revocation=300
 
 start_load() {
     local directory=$work/load name
-    mkdir -p "$directory"
+    mkdir -p "$directory"/{web,mesh}-x509
     : >"$directory/revoked"
     for name in web mesh; do
         jq -n --arg name "$name" --arg agent "$spire/spire-agent" --arg server "$spire/spire-server" --arg at "$work/$name" \
             --arg audience "$issuer" --arg id "spiffe://$name.interop.test/workload" \
             --arg file "$(url_of file /oauth2/token)" --arg endpoint "$(url_of endpoint /oauth2/token)" \
-            --arg workload "$(url_of agent /oauth2/token)" '{
+            --arg workload "$(url_of agent /oauth2/token)" --arg x509 "$directory/$name-x509" '{
                 name: $name,
                 sources: {
                     agent: [$agent, "api", "fetch", "jwt", "-socketPath", ($at + "/agent.sock"), "-audience", $audience, "-output", "json"],
                     server: [$server, "jwt", "mint", "-socketPath", ($at + "/server.sock"), "-audience", $audience, "-spiffeID", $id]
                 },
+                x509: {
+                    id: $id, directory: $x509,
+                    command: [$agent, "api", "fetch", "x509", "-socketPath", ($at + "/agent.sock"), "-write", $x509]
+                },
                 brokers: { file: $file, endpoint: $endpoint, agent: $workload }
             }'
-    done | jq -s . >"$directory/plan"
+    done | jq -s --arg ca "$work/bundles/ca.pem" '{ ca: $ca, domains: . }' >"$directory/plan"
     start_process load python3 scripts/interop.d/load.py "$directory"
 }
 
@@ -39,6 +43,7 @@ rotate() {
             spire_server "$name" localauthority "$kind" prepare >/dev/null
         done
         mint_long_lived "$name" >"$work/$name/old-svid"
+        fetch_x509 "$name" "$work/$name/old-x509-svid"
     done
     reload_bundle_files
     sleep "$overlap_seconds"
@@ -59,6 +64,7 @@ rotate() {
     revoke
     measure_revocation "$round"
     expect_no_refusals "round $round, after revoking"
+    expect_load_runs
 }
 
 revoke() {
@@ -77,7 +83,7 @@ revoke() {
 
 # An SVID that outlives its authority, so that the authority's end is what refuses it.
 mint_long_lived() {
-    spire_server "$1" jwt mint -audience "$issuer" -spiffeID "spiffe://$1.interop.test/workload" -ttl 30m
+    spire_server "$1" jwt mint -audience "$issuer" -spiffeID "spiffe://$1.interop.test/workload" -ttl 30m 2>>"$work/log/mint"
 }
 
 # What an operator with pinned bundles does: put the new file in place, then SIGHUP.
@@ -89,20 +95,21 @@ reload_bundle_files() {
     kill -HUP "$(<"$work/broker-file.pid")"
 }
 
-# How long the revoked authority's SVIDs still count, at every broker at once.
+# How long the revoked authorities' SVIDs still count, at every broker at once.
 measure_revocation() {
-    local round=$1 pending=({file,endpoint,agent}" "{web,mesh}) still broker name one took
+    local round=$1 pending=({jwt,x509}" "{file,endpoint,agent}" "{web,mesh}) still kind broker name one took
     while ((${#pending[@]} > 0)); do
         still=()
         for one in "${pending[@]}"; do
-            read -r broker name <<<"$one"
-            if quiet_exchange "$broker" jwt-spiffe "$(<"$work/$name/old-svid")"; then
+            read -r kind broker name <<<"$one"
+            if old_counts "$kind" "$broker" "$name"; then
                 still+=("$one")
                 continue
             fi
             took=$((($(date +%s%N) - revoked_at) / 1000000))
-            [[ $(cause_of "$broker") == key.unknown:* ]] || fail "the revoked authority's SVID: $(cause_of "$broker")"
-            shown "round $round: $name by $(source_of "$broker" "$name"): revoked authority refused within $took ms"
+            [[ $(cause_of "$broker") =~ ^(key.unknown|certificate.chain): ]] ||
+                fail "the $kind SVID of the revoked authority: $(cause_of "$broker")"
+            shown "round $round: $name by $(source_of "$broker" "$name"): revoked $kind authority refused within $took ms"
         done
         pending=("${still[@]}")
         (($(date +%s%N) - revoked_at < longest_after_revocation * 1000000000)) ||
@@ -111,19 +118,30 @@ measure_revocation() {
     done
 }
 
+old_counts() {
+    local kind=$1 broker=$2 name=$3
+    case $kind in
+    jwt) quiet_exchange "$broker" jwt-spiffe "$(<"$work/$name/old-svid")" ;;
+    x509) quiet_x509_exchange "$broker" "$name" "$work/$name/old-x509-svid" ;;
+    esac
+}
+
 expect_no_refusals() {
     if [[ -s $work/load/refused ]]; then
         head -3 "$work/load/refused"
         fail "$1: $(wc -l <"$work/load/refused") refusals"
     fi
-    kill -0 "$(<"$work/load.pid")" 2>/dev/null || fail "$1: the load ended early; see $work/log/load"
+}
+
+expect_load_runs() {
+    kill -0 "$(<"$work/load.pid")" 2>/dev/null || fail "the load ended early; see $work/log/load"
 }
 
 stop_load() {
     : >"$work/load/stop"
     wait "$(<"$work/load.pid")" || fail "the load failed; see $work/log/load"
     expect_no_refusals "in all"
-    jq -r '.counts | to_entries[] | "    \(.key): \(.value)"' "$work/load/result"
-    shown "$rotations rotations of 4 authorities ($(jq .authorities "$work/load/result") keys signed):" \
+    jq -r '.counts | to_entries | sort_by(.key)[] | "    \(.key) \(.value)"' "$work/load/result"
+    shown "$rotations rotations of 4 authorities ($(jq .authorities "$work/load/result") JWT keys seen):" \
         "$(jq '[.counts[]] | add' "$work/load/result") exchanges, no refusal"
 }

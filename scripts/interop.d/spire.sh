@@ -14,23 +14,35 @@ start_domain() {
     free_port >"$directory/port"
     free_port >"$directory/bundle-port"
     write_server_configuration "$name" "$profile"
-    start_process "spire-server-$name" "$spire/spire-server" run -config "$directory/server.conf"
-    until_true "SPIRE server of $name" spire_server "$name" healthcheck
+    start_server "$name"
     spire_server "$name" bundle show -format pem >"$directory/bootstrap.pem"
     token=$(spire_server "$name" token generate -spiffeID "spiffe://$name.interop.test/node" -output json | jq -r .value)
-    write_agent_configuration "$name"
-    start_process "spire-agent-$name" "$spire/spire-agent" run -config "$directory/agent.conf" -joinToken "$token"
-    until_true "SPIRE agent of $name" "$spire/spire-agent" healthcheck -socketPath "$directory/agent.sock"
+    # Before the agent starts, so that its first synchronization has it.
     spire_server "$name" entry create -parentID "spiffe://$name.interop.test/node" -selector "unix:uid:$(id -u)" \
         -spiffeID "spiffe://$name.interop.test/workload" >/dev/null
+    write_agent_configuration "$name"
+    start_agent "$name" -joinToken "$token"
     until_true "first SVID of $name" fetch_svid "$name"
 }
 
+start_server() {
+    start_process "spire-server-$1" "$spire/spire-server" run -config "$work/$1/server.conf"
+    until_true "SPIRE server of $1" spire_server "$1" healthcheck
+}
+
+# start_agent NAME OPTION…: a join token counts once; later the agent comes with what it got then.
+start_agent() {
+    start_process "spire-agent-$1" "$spire/spire-agent" run -config "$work/$1/agent.conf" "${@:2}"
+    until_true "SPIRE agent of $1" "$spire/spire-agent" healthcheck -socketPath "$work/$1/agent.sock"
+}
+
 write_server_configuration() {
-    local name=$1 profile=$2 directory=$work/$1 endpoint='profile "https_spiffe" {}' jwt_issuer=""
+    local name=$1 profile=$2 directory=$work/$1 endpoint='profile "https_spiffe" {}'
+    # The other domain has SPIRE's own defaults, P-256 for everything.
+    local more=$'ca_key_type = "rsa-2048"\n    jwt_key_type = "ec-p384"'
     if [[ $profile == https_web ]]; then
         # Its JWT-SVIDs have an `iss` too, for the OIDC discovery provider; those of the other domain have none.
-        jwt_issuer="jwt_issuer = \"https://localhost:$oidc_port\""
+        more="jwt_issuer = \"https://localhost:$oidc_port\""
         endpoint="profile \"https_web\" {
                 serving_cert_file {
                     cert_file_path = \"$work/tls.crt\"
@@ -46,7 +58,7 @@ server {
     socket_path = "$directory/server.sock"
     trust_domain = "$name.interop.test"
     data_dir = "$directory/server"
-    $jwt_issuer
+    $more
     federation {
         bundle_endpoint {
             address = "127.0.0.1"
@@ -70,14 +82,16 @@ CONFIGURATION
 }
 
 write_agent_configuration() {
-    local name=$1 directory=$work/$1
+    local name=$1 directory=$work/$1 key_type=ec-p256
     mkdir -p "$directory/agent"
+    [[ $name == web ]] || key_type=rsa-2048
     cat >"$directory/agent.conf" <<CONFIGURATION
 agent {
     data_dir = "$directory/agent"
     server_address = "127.0.0.1"
     server_port = "$(<"$directory/port")"
     socket_path = "$directory/agent.sock"
+    workload_x509_svid_key_type = "$key_type"
     trust_bundle_path = "$directory/bootstrap.pem"
     trust_domain = "$name.interop.test"
 }

@@ -86,7 +86,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 /// and without `idtyp: app`.
 fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
     let tid = claims.get("tid").and_then(Value::as_str);
-    if identity.tenants.iter().any(|tenant| tid != Some(tenant)) {
+    if !identity.tenants.is_empty() && !identity.tenants.iter().any(|tenant| tid == Some(tenant)) {
         return Err("the configured tenant in tid");
     }
     if claims.contains_key("scp") {
@@ -102,7 +102,7 @@ fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<
 /// path in every form. A key of Microsoft's own tenants must not sign for this one.
 fn check_key_issuer(key_issuer: &str, claims: &Map<String, Value>) -> Result<(), &'static str> {
     let tid = claims.get("tid").and_then(Value::as_str);
-    let tenant = key_issuer.strip_prefix("https://").and_then(|rest| rest.split('/').nth(1));
+    let tenant = key_issuer.split_once("://").and_then(|(_, rest)| rest.split('/').nth(1));
     if tenant.is_some_and(|tenant| tenant == "{tenantid}" || Some(tenant) == tid) {
         return Ok(());
     }

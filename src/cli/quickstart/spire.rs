@@ -170,7 +170,7 @@ impl Tools<'_> {
     async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, SpireFault> {
         let mut command = tokio::process::Command::new(program);
         command.args(arguments).current_dir(self.directory).stdin(Stdio::null()).kill_on_drop(true);
-        text(program, arguments, command.output().await?)
+        text(program, arguments, &command.output().await?)
     }
 }
 
@@ -204,7 +204,7 @@ fn with_server_socket<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     [words, &["-socketPath", "server.sock"], options].concat()
 }
 
-fn text(program: &str, arguments: &[&str], output: Output) -> Result<String, SpireFault> {
+fn text(program: &str, arguments: &[&str], output: &Output) -> Result<String, SpireFault> {
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(shown);
