@@ -4,11 +4,18 @@
 //! where a [`Kind`] can say it. In: nothing. Out: [`IssuerKind`]. Not here: what an operator set (`config`), one
 //! issuer's final values (`issuer`), and whether any token is genuine (`claims`).
 
+mod aws;
 mod azure;
+mod buildkite;
+mod circleci;
+mod fly;
 mod github_actions;
+mod gitlab;
+mod google;
 mod kubernetes;
 mod oidc;
 pub mod spiffe;
+mod terraform_cloud;
 
 use std::time::Duration;
 
@@ -47,6 +54,8 @@ pub struct Kind {
     pub tenant_pin: Option<TenantPin>,
     /// Claims that name the workload and are never given to somebody else: what a policy should match.
     pub immutable: &'static [&'static str],
+    /// JSON Pointers to what the caller of the platform writes into its token as it likes: never an identity.
+    pub caller_chosen: &'static [&'static str],
     /// Its own rules about the JOSE header; the rule that does not hold, as the end of a sentence.
     pub check_header: fn(&Header<'_>) -> Result<(), &'static str>,
     /// Its own rules about the claims; the rule that does not hold, as the end of a sentence.
@@ -164,6 +173,13 @@ kinds! {
     AZURE: azure,
     KUBERNETES: kubernetes,
     SPIFFE: spiffe,
+    GITLAB: gitlab,
+    BUILDKITE: buildkite,
+    CIRCLECI: circleci,
+    GOOGLE: google,
+    AWS: aws,
+    TERRAFORM_CLOUD: terraform_cloud,
+    FLY: fly,
     OIDC: oidc,
 }
 

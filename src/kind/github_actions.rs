@@ -28,6 +28,7 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["repository_id", "repository", "sub", "workflow_ref", "job_workflow_ref", "environment"],
     }),
     immutable: &["repository_id", "repository_owner_id", "enterprise_id"],
+    caller_chosen: &[],
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,

@@ -17,15 +17,16 @@ fn checked(kind: IssuerKind, claims: &Map<String, Value>) -> Result<(), &'static
 
 fn fits(value: &Value, claim_type: ClaimType) -> bool {
     let is_list = value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
-    match claim_type {
-        ClaimType::String => value.is_string(),
-        ClaimType::Number => value.is_number(),
-        ClaimType::Boolean => value.is_boolean(),
-        ClaimType::StringList => is_list,
-        ClaimType::Object => value.is_object(),
-        ClaimType::StringOrList => value.is_string() || is_list,
-        ClaimType::Any => true,
-    }
+    value.is_null()
+        || match claim_type {
+            ClaimType::String => value.is_string(),
+            ClaimType::Number => value.is_number(),
+            ClaimType::Boolean => value.is_boolean(),
+            ClaimType::StringList => is_list,
+            ClaimType::Object => value.is_object(),
+            ClaimType::StringOrList => value.is_string() || is_list,
+            ClaimType::Any => true,
+        }
 }
 
 #[test]

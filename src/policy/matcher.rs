@@ -47,6 +47,18 @@ impl Selector {
         matches!(self, Selector::Pointer { steps, .. } if !steps.is_empty())
     }
 
+    /// Whether it selects this value, or one inside it.
+    pub(super) fn is_within(&self, other: &Selector) -> bool {
+        self.claim() == other.claim() && self.steps().starts_with(other.steps())
+    }
+
+    fn steps(&self) -> &[String] {
+        match self {
+            Selector::Claim(_) => &[],
+            Selector::Pointer { steps, .. } => steps,
+        }
+    }
+
     pub(super) fn select<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         match self {
             Selector::Claim(name) => claims.get(name),
@@ -103,6 +115,14 @@ impl Matcher {
             Matcher::Prefix(prefix) => contains(claim, |found| found.as_str().is_some_and(|s| s.starts_with(prefix))),
             Matcher::Not(inner) => !claim.is_null() && !inner.holds(Some(claim)),
             Matcher::Present(wanted) => *wanted,
+        }
+    }
+
+    /// Whether it tells callers apart by the claim's value.
+    pub(super) fn says_who(&self) -> bool {
+        match self {
+            Matcher::Exact(_) | Matcher::OneOf(_) | Matcher::Pattern { .. } | Matcher::Prefix(_) => true,
+            Matcher::Present(_) | Matcher::Not(_) => false,
         }
     }
 

@@ -172,7 +172,7 @@ fn an_issuer_has_a_name_and_a_known_kind() {
     assert_eq!(after_issuer("issuers:\n  a:"), ["3:4: type"]);
     assert_eq!(after_issuer("issuers:\n  \"a b\": { kind: azure, leeway: 1 }").first().unwrap(), "3:3: value");
     assert_eq!(in_issuer("url: https://a.example"), ["3:6: missing-field"]);
-    assert_eq!(in_issuer("kind: gitlab"), ["3:14: value"]);
+    assert_eq!(in_issuer("kind: gitea"), ["3:14: value"]);
     assert_eq!(in_issuer("kind: github-actions, audience: x"), ["3:30: unknown-field"]);
 }
 
@@ -189,6 +189,25 @@ fn each_kind_needs_its_own_fields_and_refuses_the_others() {
     let spiffe = "kind: spiffe, trust_domain: a.example";
     assert_eq!(in_issuer(&format!("{spiffe}, bundle: {{ file: lab.json }}, url: https://x")), ["3:75: wrong-kind"]);
     assert_eq!(in_issuer(&format!("{spiffe}, keys: {{ discovery: true }}")), ["3:55: wrong-kind"]);
+}
+
+#[test]
+fn an_organizations_own_issuer_is_named_whole() {
+    for (kind, right, wrong) in [
+        ("circleci", "https://oidc.circleci.com/org/b9291e0d-a11e-41fb-8517-c545388b5953", "https://oidc.circleci.com"),
+        ("circleci", "https://circleci.acme.example", "https://oidc.circleci.com/org/"),
+        ("fly", "https://oidc.fly.io/acme", "https://oidc.fly.io"),
+        ("aws", "https://a1b2.tokens.sts.global.api.aws", "sts.amazonaws.com"),
+    ] {
+        assert_eq!(in_issuer(&format!("kind: {kind}")), ["3:6: missing-field"]);
+        assert_eq!(in_issuer(&format!("kind: {kind}, url: {wrong}")), [format!("3:{}: value", 21 + kind.len())]);
+        assert!(
+            Directory::with(&format!("{LEAST}issuers: {{ a: {{ kind: {kind}, url: {right} }} }}")).load(&[]).is_ok()
+        );
+    }
+    for kind in ["gitlab", "buildkite", "google", "terraform-cloud"] {
+        assert!(Directory::with(&format!("{LEAST}issuers: {{ a: {{ kind: {kind} }} }}")).load(&[]).is_ok());
+    }
 }
 
 #[test]

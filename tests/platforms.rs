@@ -1,0 +1,109 @@
+//! The real token of each further platform becomes, by the shipped policy, that policy's user; and what such a platform
+//! invites does not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::json;
+use support::broker::TestBroker;
+use support::platform::Platform;
+use support::setup::Setup;
+
+/// Issuer kind, the shipped policy's file, its user.
+const PLATFORMS: [(&str, &str, &str); 7] = [
+    ("gitlab", "gitlab-deploy", "gitlab-deployer"),
+    ("buildkite", "buildkite-deploy", "buildkite-deployer"),
+    ("circleci", "circleci-deploy", "circleci-deployer"),
+    ("google", "google-payments", "google-payments-api"),
+    ("aws", "aws-payments", "aws-payments-api"),
+    ("terraform-cloud", "terraform-cloud-apply", "terraform-shop-prod"),
+    ("fly", "fly-payments", "fly-payments-api"),
+];
+
+/// Issuers as an operator names them, with the shipped policies.
+async fn broker() -> TestBroker {
+    let with = |setup: Setup, (kind, file, _): &(&str, &str, &str)| {
+        let platform = Platform::of(kind);
+        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/{file}.yaml"));
+        let needs_url = ["circleci", "aws", "fly"].contains(kind);
+        let url = if needs_url { format!(", url: {}", platform.issuer()) } else { String::new() };
+        setup
+            .platform(kind, &format!("kind: {kind}{url}"), &platform)
+            .policy(file, &std::fs::read_to_string(policy).unwrap())
+    };
+    TestBroker::start_with(|setup, _| PLATFORMS.iter().fold(setup, with)).await
+}
+
+#[tokio::test]
+async fn the_real_token_of_every_platform_becomes_the_user_of_its_shipped_policy() {
+    let broker = broker().await;
+    for (kind, _, user) in PLATFORMS {
+        let reply = broker.token(Platform::of(kind).assertion()).await;
+        assert_eq!(reply.status, 200, "{kind}: {}", broker.cause(&reply).await);
+        assert_eq!(broker.minted(&reply).await.claims["sub"], user);
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_another_tenant_with_the_same_names_is_denied() {
+    let broker = broker().await;
+    for (kind, claims) in [
+        ("gitlab", ["project_id", "namespace_id"].as_slice()),
+        ("buildkite", &["organization_id", "pipeline_id"]),
+        ("circleci", &["oidc.circleci.com/project-id"]),
+        ("google", &["sub"]),
+        ("aws", &["sub"]),
+        ("terraform-cloud", &["terraform_organization_id", "terraform_workspace_id"]),
+        ("fly", &["org_id", "app_id"]),
+    ] {
+        let other =
+            |value: &str| claims.iter().fold(Platform::of(kind).assertion(), |one, name| one.claim(name, value));
+        let value = if kind == "aws" { "arn:aws:iam::999999999999:role/payments-api" } else { "999999" };
+        let reply = broker.token(other(value)).await;
+        assert_eq!(
+            (reply.oauth_error().as_str(), broker.cause(&reply).await.as_str()),
+            ("invalid_client", "policy.none")
+        );
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_no_workloads_are_refused_by_their_kind() {
+    let broker = broker().await;
+    let of = |kind: &str| Platform::of(kind).assertion();
+    for (name, assertion) in [
+        ("a person at gitlab", of("gitlab").without("job_id")),
+        ("a shell in a job", of("circleci").claim("oidc.circleci.com/ssh-rerun", true)),
+        ("a person at google", of("google").claim("email", "octavia@acme.example")),
+        ("no principal", of("aws").claim("sub", "payments-api")),
+    ] {
+        let reply = broker.token(assertion).await;
+        assert_eq!(broker.cause(&reply).await, "claims.kind_rule", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_of_a_ci_job_is_used_once_and_one_of_a_machine_again() {
+    let broker = broker().await;
+    for (kind, _, _) in PLATFORMS {
+        let assertion = Platform::of(kind).assertion().compact();
+        assert_eq!(broker.token(assertion.clone()).await.status, 200);
+        let again = broker.token(assertion).await;
+        match kind {
+            "google" => assert_eq!(again.status, 200, "the metadata server hands out the same token again"),
+            _ => assert_eq!(broker.cause(&again).await, "mint.replayed", "{kind}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_audience_may_stand_in_a_list_and_a_second_one_may_not() {
+    let broker = broker().await;
+    let gitlab = || Platform::of("gitlab").assertion();
+    assert_eq!(broker.token(gitlab().claim("aud", json!([support::BROKER]))).await.status, 200);
+    let two = broker.token(gitlab().claim("aud", json!([support::BROKER, "https://vault.example.com"]))).await;
+    assert_eq!(broker.cause(&two).await, "claims.additional_audience");
+}
