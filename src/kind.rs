@@ -54,6 +54,8 @@ pub struct Kind {
     pub tenant_pin: Option<TenantPin>,
     /// Claims that name the workload and are never given to somebody else: what a policy should match.
     pub immutable: &'static [&'static str],
+    /// How to read its subjects, where they have forms worth telling apart.
+    pub subject: Option<Subject>,
     /// JSON Pointers to what the caller of the platform writes into its token as it likes: never an identity.
     pub caller_chosen: &'static [&'static str],
     /// Its own rules about the JOSE header; the rule that does not hold, as the end of a sentence.
@@ -124,6 +126,15 @@ pub struct TenantPin {
     pub alternatives: &'static [&'static [&'static str]],
     /// Claims that say more than the tenant's own id: one of them must be a line as well.
     pub narrower: &'static [&'static str],
+}
+
+/// What a `sub` says, for display and for doubts about policies; never for a decision.
+#[derive(Debug)]
+pub struct Subject {
+    /// In words.
+    pub describe: fn(&str) -> String,
+    /// Why a policy should not rest on it, or on a pattern of it; the flag says whether a line pins the tenant by id.
+    pub doubt: fn(&str, bool) -> Option<&'static str>,
 }
 
 /// The files of `fixtures/KIND/`: the shape of a real token, with invented names.
@@ -205,6 +216,13 @@ impl IssuerKind {
             (NamedBy::Url { default }, None) => default.map(str::to_owned).into_iter().collect(),
             (NamedBy::Tenants { issuers, .. }, None) => issuers(identity),
         }
+    }
+
+    /// What a token's subject says, where the kind has forms of it.
+    #[must_use]
+    pub fn subject_says(self, claims: &Map<String, Value>) -> Option<String> {
+        let subject = claims.get("sub").and_then(Value::as_str)?;
+        self.0.subject.as_ref().map(|forms| (forms.describe)(subject))
     }
 
     /// How its tenants are told apart, when the issuer that these settings name has many.

@@ -86,6 +86,48 @@ async fn tokens_that_are_no_workloads_are_refused_by_their_kind() {
 }
 
 #[tokio::test]
+async fn every_form_of_githubs_subject_is_exchanged_because_the_claims_say_who_it_is() {
+    let broker = broker().await;
+    let github = |sub: &str| broker.github().assertion().claim("sub", sub);
+    for sub in [
+        "repo:acme/shop:environment:production",
+        "repo:acme@65/shop@123456:environment:production",
+        "repository_id:123456",
+        "repo:acme/shop:environment:production:job_workflow_ref:acme/ci/.github/workflows/deploy.yml@refs/tags/v1",
+    ] {
+        let reply = broker.token(github(sub)).await;
+        assert_eq!(reply.status, 200, "{sub}: {}", broker.cause(&reply).await);
+        let squatter = broker.token(github(sub).claim("repository_id", "999999")).await;
+        assert_eq!(broker.cause(&squatter).await, "policy.none", "{sub}");
+    }
+}
+
+#[tokio::test]
+async fn a_further_issuer_of_an_enterprise_or_a_region_is_exchanged_too() {
+    let urls = [
+        ("slug", "https://token.actions.githubusercontent.com/acme-inc"),
+        ("residency", "https://token.actions.acme.ghe.com"),
+        ("server", "https://ghes.acme.example/_services/token"),
+    ];
+    let with = |setup: Setup, (name, url): &(&str, &str)| {
+        let lines = "{ enterprise_id: \"7291\", repository_id: \"123456\" }";
+        let policy = format!(
+            "policy: {name}\nissuer: {name}\nmatch: {lines}\nuser: {name}-deployer\nscopes: [\"service:my-api\"]\n"
+        );
+        let platform = Platform::of("github-actions").at(url);
+        setup.platform(name, &format!("kind: github-actions, url: {url}"), &platform).policy(name, &policy)
+    };
+    let broker = TestBroker::start_with(|setup, _| urls.iter().fold(setup, with)).await;
+    for (name, url) in urls {
+        let platform = Platform::of("github-actions").at(url);
+        let reply = broker.token(platform.assertion()).await;
+        assert_eq!(broker.minted(&reply).await.claims["sub"], format!("{name}-deployer"));
+        let posing = platform.at("https://token.actions.githubusercontent.com").assertion();
+        assert_eq!(broker.token(posing).await.oauth_error(), "invalid_client", "{name}'s key signs for github.com");
+    }
+}
+
+#[tokio::test]
 async fn an_assertion_of_a_ci_job_is_used_once_and_one_of_a_machine_again() {
     let broker = broker().await;
     for (kind, _, _) in PLATFORMS {

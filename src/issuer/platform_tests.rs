@@ -53,7 +53,7 @@ fn every_platform_is_found_by_its_fixtures_iss_and_not_by_near_misses() {
         let fixture = claims(issuer.kind().name(), &json!({}));
         let iss = fixture["iss"].as_str().unwrap();
         assert_eq!(found(iss), Ok(issuer.kind()));
-        let shorter = &iss[..iss.len() - 1];
+        let shorter = iss.trim_end_matches(char::is_alphanumeric);
         for near in [format!("{iss}/"), iss.replace("https", "HTTPS"), shorter.to_owned(), format!("{iss}x")] {
             assert_eq!(found(&near), Err(IssuerRefusal::Unknown), "{near}");
         }
@@ -91,6 +91,22 @@ fn only_the_issuer_that_all_customers_share_needs_a_tenant_pin() {
         at(IssuerKind::TERRAFORM_CLOUD, "https://tfe.acme.example"),
     ];
     assert_eq!(shared(&issuers(&own)), []);
+}
+
+#[test]
+fn strangers_share_github_com_and_nobody_an_enterprises_own_issuer() {
+    let is_shared = |url: &str| {
+        let issuers = issuers(&[at(IssuerKind::GITHUB_ACTIONS, url)]);
+        issuers.by_name("github-actions").unwrap().shared_by_tenants().is_some()
+    };
+    assert!(is_shared("https://token.actions.githubusercontent.com"));
+    for own in [
+        "https://token.actions.githubusercontent.com/acme-inc",
+        "https://token.actions.acme.ghe.com",
+        "https://ghes.acme.example/_services/token",
+    ] {
+        assert!(!is_shared(own), "{own}");
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    subject: None,
     caller_chosen: &["/https:~1~1sts.amazonaws.com~1/request_tags"],
     check_header: super::any_header,
     check_claims,

@@ -23,6 +23,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(25 * HOUR),
     tenant_pin: None,
     immutable: &["tid", "oid"],
+    subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
     check_claims,

@@ -29,6 +29,7 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["pipeline_id", "pipeline_slug", "cluster_id", "queue_id", "sub"],
     }),
     immutable: &["pipeline_id", "organization_id", "cluster_id"],
+    subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
     check_claims: super::any_claims,

@@ -20,6 +20,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["app_id", "org_id"],
+    subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
     check_claims: super::any_claims,

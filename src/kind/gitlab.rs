@@ -30,6 +30,7 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["project_id", "project_path", "sub", "ci_config_ref_uri"],
     }),
     immutable: &["project_id", "namespace_id"],
+    subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
     check_claims,

@@ -30,6 +30,7 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["sub"],
     }),
     immutable: &["sub"],
+    subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
     check_claims,

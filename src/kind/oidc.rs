@@ -21,6 +21,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
     check_claims: super::any_claims,

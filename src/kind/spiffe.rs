@@ -40,6 +40,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    subject: None,
     caller_chosen: &[],
     check_header,
     check_claims,

@@ -34,6 +34,7 @@ pub(super) static KIND: Kind = Kind {
         ],
     }),
     immutable: &["terraform_workspace_id", "terraform_organization_id", "terraform_project_id"],
+    subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
     check_claims: super::any_claims,

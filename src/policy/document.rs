@@ -47,7 +47,9 @@ pub(super) fn read(source: &Source, node: &Node, issuers: &Issuers, faults: &mut
     // Of a line that could not be read nobody knows whether it pins the tenant.
     if fields.node("match").is_some_and(|node| matches!(&node.value, Yaml::Mapping(all) if all.len() == lines.len())) {
         pin::check(&fields, issuer, &lines, faults);
-        lint::check(&fields, &lint::Policy { issuer, lines: &lines, user: user.as_ref() }, faults);
+        let policy = lint::Policy { issuer, lines: &lines, user: user.as_ref() };
+        lint::check(&fields, &policy, faults);
+        lint::check_subject(&fields, &policy, faults);
     }
     Some(Policy {
         name: name?,

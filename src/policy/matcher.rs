@@ -179,6 +179,11 @@ impl Line {
     pub(super) fn holds(&self, claims: &Map<String, Value>) -> bool {
         self.matcher.holds(self.selector.select(claims))
     }
+
+    /// Whether it names the values of this claim that it admits.
+    pub(super) fn pins(&self, claim: &str) -> bool {
+        self.selector.source() == claim && self.matcher.is_exact()
+    }
 }
 
 #[cfg(test)]

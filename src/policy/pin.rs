@@ -11,7 +11,7 @@ use crate::yaml::Fields;
 pub(super) fn check(fields: &Fields<'_>, issuer: &Issuer, lines: &[Line], faults: &mut Diagnostics) {
     let Some(pin) = issuer.shared_by_tenants() else { return };
     let place = fields.entry("match").map_or(fields.place, |entry| &entry.key_place);
-    let pinned = |claim: &str| lines.iter().any(|line| line.selector.source() == claim && line.matcher.is_exact());
+    let pinned = |claim: &str| lines.iter().any(|line| line.pins(claim));
     let wanted: Vec<String> = pin.alternatives.iter().map(|claims| claims.join(" and ")).collect();
     if !pin.alternatives.iter().any(|claims| claims.iter().all(|claim| pinned(claim))) {
         let message = format!(

@@ -192,6 +192,33 @@ fn each_kind_needs_its_own_fields_and_refuses_the_others() {
 }
 
 #[test]
+fn github_is_named_by_one_of_the_forms_that_its_tokens_have() {
+    for right in [
+        "https://token.actions.githubusercontent.com",
+        "https://token.actions.githubusercontent.com/acme-inc",
+        "https://token.actions.acme.ghe.com",
+        "https://token.actions.acme.ghe.com/acme",
+        "https://ghes.acme.example/_services/token",
+        "https://notgithub.com",
+    ] {
+        let text = format!("{LEAST}issuers: {{ a: {{ kind: github-actions, url: {right} }} }}");
+        assert!(Directory::with(&text).load(&[]).is_ok(), "{right}");
+    }
+    for wrong in [
+        "https://token.actions.githubusercontent.com/",
+        "https://token.actions.githubusercontent.com/acme/",
+        "https://token.actions.githubusercontent.com/acme/inc",
+        "https://token.actions.acme.ghe.com/rival",
+        "https://token.actions.acme.ghe.com/",
+        "https://acme.ghe.com",
+        "https://github.com/acme",
+        "https://api.github.com",
+    ] {
+        assert_eq!(in_issuer(&format!("kind: github-actions, url: {wrong}")), ["3:35: value"], "{wrong}");
+    }
+}
+
+#[test]
 fn an_organizations_own_issuer_is_named_whole() {
     for (kind, right, wrong) in [
         ("circleci", "https://oidc.circleci.com/org/b9291e0d-a11e-41fb-8517-c545388b5953", "https://oidc.circleci.com"),

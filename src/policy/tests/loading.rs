@@ -158,6 +158,34 @@ fn every_platform_that_all_customers_share_asks_for_its_own_immutable_ids() {
 }
 
 #[test]
+fn a_subject_that_somebody_else_can_come_to_have_is_a_warning() {
+    let of = |issuer: &str, lines: &str| {
+        let (_, faults) = load(&[("p.yaml", &policy("p", issuer, lines, "user: u"))]);
+        assert!(!faults.has_errors(), "{faults}");
+        faults.iter().map(crate::diagnostic::Diagnostic::id).collect::<Vec<_>>()
+    };
+    for (issuer, lines) in [
+        ("acme-ghes", "{ sub: \"repo:acme/shop:ref:refs/heads/main\" }"),
+        ("acme-ghes", "{ sub: [\"repo:acme@65/shop@7:pull_request\", \"repo:acme/shop:environment:prod\"] }"),
+        ("acme-ghes", "{ sub: { glob: \"repo:acme/*:pull_request\" }, repository_id: { present: true } }"),
+        ("acme-ghes", "{ sub: { prefix: \"repo:acme/\" } }"),
+        ("github", "{ repository_owner_id: \"65\", sub: { prefix: \"repo:acme-65/shop-123456:\" } }"),
+    ] {
+        assert_eq!(of(issuer, lines), ["subject-form"], "{lines}");
+    }
+    for (issuer, lines) in [
+        ("acme-ghes", "{ sub: \"repo:acme/shop:ref:refs/heads/main\", repository_id: \"7\" }"),
+        ("acme-ghes", "{ sub: \"repo:acme@65/shop@7:ref:refs/heads/main\" }"),
+        ("acme-ghes", "{ sub: { not: \"repo:acme/shop:pull_request\" }, repository: acme/shop }"),
+        ("acme-ghes", "{ sub: \"repository_id:7\" }"),
+        ("github", "{ repository_owner_id: \"65\", sub: { prefix: \"repo:acme/shop:\" } }"),
+        ("partner", "{ sub: \"repo:acme/shop:ref:refs/heads/main\" }"),
+    ] {
+        assert_eq!(of(issuer, lines), [""; 0], "{lines}");
+    }
+}
+
+#[test]
 fn a_claim_that_the_caller_chooses_is_no_identity() {
     const TAGS: &str = "/https:~1~1sts.amazonaws.com~1/request_tags/team";
     const ROLE: &str = "sub: \"arn:aws:iam::123456789012:role/a\"";
