@@ -5,7 +5,7 @@
 //! issuer's final values (`issuer`), and whether any token is genuine (`claims`).
 
 mod aws;
-mod azure;
+pub mod azure;
 mod buildkite;
 mod circleci;
 mod fly;
@@ -16,6 +16,8 @@ mod kubernetes;
 mod oidc;
 pub mod spiffe;
 mod terraform_cloud;
+
+pub use azure::Cloud;
 
 use std::time::Duration;
 
@@ -93,6 +95,8 @@ pub struct Identity<'a> {
     pub url: Option<&'a IssuerUrl>,
     /// Tenants, lower case.
     pub tenants: &'a [String],
+    /// The cloud that the tenants are in.
+    pub cloud: Cloud,
     /// The SPIFFE trust domain.
     pub trust_domain: Option<&'a ::spiffe::TrustDomain>,
 }
@@ -117,11 +121,20 @@ pub enum SingleUse {
     WhenTokenId,
 }
 
+/// Which of a kind's issuers many tenants share.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// These, whose customers are strangers to one another.
+    At(&'static [&'static str]),
+    /// One that is configured with several tenants.
+    ByConfiguredTenants,
+}
+
 /// Which claims tell the tenants of a shared issuer apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TenantPin {
     /// Which of the kind's issuers many tenants share.
-    pub shared_at: &'static [&'static str],
+    pub shared: Shared,
     /// A policy must pin all claims of at least one of these, to values that are never given to somebody else.
     pub alternatives: &'static [&'static [&'static str]],
     /// Claims that say more than the tenant's own id: one of them must be a line as well.
@@ -229,8 +242,11 @@ impl IssuerKind {
     #[must_use]
     pub fn shared_by_tenants(self, identity: &Identity<'_>) -> Option<&'static TenantPin> {
         let pin = self.0.tenant_pin.as_ref()?;
-        let identifiers = self.identifiers(identity);
-        identifiers.iter().any(|identifier| pin.shared_at.contains(&identifier.as_str())).then_some(pin)
+        let is_shared = match pin.shared {
+            Shared::At(issuers) => self.identifiers(identity).iter().any(|own| issuers.contains(&own.as_str())),
+            Shared::ByConfiguredTenants => identity.tenants.len() > 1,
+        };
+        is_shared.then_some(pin)
     }
 }
 

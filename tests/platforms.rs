@@ -103,6 +103,37 @@ async fn every_form_of_githubs_subject_is_exchanged_because_the_claims_say_who_i
 }
 
 #[tokio::test]
+async fn both_versions_of_every_listed_tenants_tokens_are_exchanged_each_as_its_own() {
+    const TENANTS: [&str; 2] = ["6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94", "00000002-0000-4000-8000-000000000002"];
+    let azure = Platform::of("azure");
+    let key = azure.clone();
+    let broker = TestBroker::start_with(move |setup, _| {
+        let settings = format!("kind: azure, tenants: [{}], audiences: [a]", TENANTS.join(", "));
+        let policy = |name: &str, tenant: &str| {
+            format!("policy: {name}\nissuer: azure\nmatch: {{ tid: {tenant}, oid: b1a6c4de-8f02-4c1b-a7d3-90e2f5c6d718 }}\nuser: {name}\n")
+        };
+        let setup = setup.platform("azure", &settings, &key).policy("payments-vm", &policy("first", TENANTS[0]));
+        setup.policy("other-vm", &policy("second", TENANTS[1]))
+    })
+    .await;
+    for (tenant, user) in [(TENANTS[0], "first"), (TENANTS[1], "second")] {
+        for iss in
+            [format!("https://sts.windows.net/{tenant}/"), format!("https://login.microsoftonline.com/{tenant}/v2.0")]
+        {
+            let token = || azure.clone().at(&iss).assertion().claim("aud", "a");
+            let reply = broker.token(token().claim("tid", tenant)).await;
+            assert_eq!(broker.minted(&reply).await.claims["sub"], user);
+            let other = if user == "first" { TENANTS[1] } else { TENANTS[0] };
+            let crossed = broker.token(token().claim("tid", other)).await;
+            assert_eq!(broker.cause(&crossed).await, "claims.kind_rule", "{iss}");
+        }
+    }
+    let third = "00000003-0000-4000-8000-000000000003";
+    let stranger = azure.at(&format!("https://sts.windows.net/{third}/")).assertion().claim("aud", "a");
+    assert_eq!(broker.cause(&broker.token(stranger.claim("tid", third)).await).await, "issuer.unknown");
+}
+
+#[tokio::test]
 async fn a_further_issuer_of_an_enterprise_or_a_region_is_exchanged_too() {
     let urls = [
         ("slug", "https://token.actions.githubusercontent.com/acme-inc"),

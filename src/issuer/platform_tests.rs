@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::tests::{assertion, issuers, settings};
 use super::*;
+use crate::kind::Cloud;
 use crate::vocab::ClaimType;
 
 fn at(kind: IssuerKind, url: &str) -> IssuerSettings {
@@ -107,6 +108,63 @@ fn strangers_share_github_com_and_nobody_an_enterprises_own_issuer() {
     ] {
         assert!(!is_shared(own), "{own}");
     }
+}
+
+const TENANTS: [&str; 2] = ["6f8d0000-0000-4000-8000-000000000001", "6f8d0000-0000-4000-8000-000000000002"];
+
+fn azure(tenants: &[&str], cloud: Cloud) -> Issuers {
+    let tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
+    issuers(&[IssuerSettings { tenants, cloud, ..settings("azure", IssuerKind::AZURE) }])
+}
+
+#[test]
+fn each_cloud_has_its_own_issuers_and_keys_for_one_tenant_and_for_several() {
+    for (cloud, service, login) in [
+        (Cloud::Public, "https://sts.windows.net", "https://login.microsoftonline.com"),
+        (Cloud::UsGovernment, "https://sts.windows.net", "https://login.microsoftonline.us"),
+        (Cloud::China, "https://sts.chinacloudapi.cn", "https://login.partner.microsoftonline.cn"),
+    ] {
+        let keys = |issuers: &Issuers| issuers.by_name("azure").unwrap().key_location().unwrap().to_string();
+        let both = azure(&TENANTS, cloud);
+        let expected =
+            TENANTS.map(|tenant| [format!("{service}/{tenant}/"), format!("{login}/{tenant}/v2.0")]).concat();
+        assert_eq!(both.by_name("azure").unwrap().identifiers(), expected);
+        assert_eq!(keys(&both), format!("{login}/common/discovery/v2.0/keys"));
+        assert_eq!(keys(&azure(&TENANTS[..1], cloud)), format!("{login}/{}/discovery/v2.0/keys", TENANTS[0]));
+    }
+}
+
+#[test]
+fn a_token_of_one_listed_tenant_is_none_of_another() {
+    let both = azure(&TENANTS, Cloud::Public);
+    let issuer = both.by_name("azure").unwrap();
+    let checked = |iss: String, tid: &str| {
+        let claims = json!({"iss": iss, "tid": tid, "idtyp": "app"});
+        issuer.check_claims(claims.as_object().unwrap()).map_err(|refusal| refusal.cause())
+    };
+    for form in ["https://sts.windows.net/{}/", "https://login.microsoftonline.com/{}/v2.0"] {
+        let iss = |tenant: &str| form.replace("{}", tenant);
+        for tenant in TENANTS {
+            assert_eq!(checked(iss(tenant), tenant), Ok(()));
+        }
+        assert_eq!(checked(iss(TENANTS[0]), TENANTS[1]), Err("claims.kind_rule"));
+        assert_eq!(checked(iss(TENANTS[1]), TENANTS[0]), Err("claims.kind_rule"));
+    }
+    let third = "6f8d0000-0000-4000-8000-000000000003";
+    assert_eq!(checked(format!("https://sts.windows.net/{third}/"), third), Err("claims.kind_rule"));
+    let named = assertion(
+        AssertionShape::JwtBearer,
+        &json!({"alg": "RS256"}),
+        &json!({"iss": format!("https://sts.windows.net/{third}/"), "tid": third}),
+    );
+    assert_eq!(both.trusted(&named).unwrap_err(), IssuerRefusal::Unknown);
+}
+
+#[test]
+fn several_tenants_of_one_issuer_need_a_pin_and_one_needs_none() {
+    let pin = |tenants: &[&str]| azure(tenants, Cloud::Public).by_name("azure").unwrap().shared_by_tenants();
+    assert_eq!(pin(&TENANTS).unwrap().alternatives, [["tid"]]);
+    assert!(pin(&TENANTS[..1]).is_none());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, SingleUse, TenantPin};
+use super::{HOUR, Kind, NamedBy, Shared, SingleUse, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of all organizations.
@@ -23,7 +23,7 @@ pub(super) static KIND: Kind = Kind {
     // Five minutes unless `--lifetime` says otherwise.
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: Some(TenantPin {
-        shared_at: &[PUBLIC],
+        shared: Shared::At(&[PUBLIC]),
         // In a token only when the job asks: `oidc request-token --claim organization_id --claim pipeline_id`.
         alternatives: &[&["pipeline_id"], &["organization_id"]],
         narrower: &["pipeline_id", "pipeline_slug", "cluster_id", "queue_id", "sub"],

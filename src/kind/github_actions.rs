@@ -4,7 +4,7 @@ mod subject;
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, SingleUse, Subject, TenantPin};
+use super::{HOUR, Kind, NamedBy, Shared, SingleUse, Subject, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of every repository on github.com. All others are one enterprise's own: `/SLUG` behind it, a host below
@@ -26,7 +26,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     // Names are given to somebody else after a rename; numbers are not. `sub` is no pin: templates replace it whole.
     tenant_pin: Some(TenantPin {
-        shared_at: &[PUBLIC],
+        shared: Shared::At(&[PUBLIC]),
         alternatives: &[&["repository_id"], &["repository_owner_id"]],
         narrower: &["repository_id", "repository", "sub", "workflow_ref", "job_workflow_ref", "environment"],
     }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, SingleUse, TenantPin};
+use super::{HOUR, Identity, Kind, NamedBy, Shared, SingleUse, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The instance that everybody shares.
@@ -24,7 +24,7 @@ pub(super) static KIND: Kind = Kind {
     // A token lives as long as its job may run: an hour by default, and the operator of runners may allow more.
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: Some(TenantPin {
-        shared_at: &[PUBLIC],
+        shared: Shared::At(&[PUBLIC]),
         // Paths of groups and projects are given to somebody else after a rename.
         alternatives: &[&["project_id"], &["namespace_id"]],
         narrower: &["project_id", "project_path", "sub", "ci_config_ref_uri"],

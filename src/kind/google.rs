@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, SingleUse, TenantPin};
+use super::{HOUR, Identity, Kind, NamedBy, Shared, SingleUse, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// It signs for every Google account, people's too. Its keys are on another host, which discovery names.
@@ -24,7 +24,7 @@ pub(super) static KIND: Kind = Kind {
     single_use: SingleUse::Never,
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: Some(TenantPin {
-        shared_at: &[PUBLIC],
+        shared: Shared::At(&[PUBLIC]),
         // The account's number. An email address is given to a new account after the old one is deleted.
         alternatives: &[&["sub"]],
         narrower: &["sub"],

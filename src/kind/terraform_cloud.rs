@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, SingleUse, TenantPin};
+use super::{HOUR, Kind, NamedBy, Shared, SingleUse, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of all organizations; `sub` has their names, and spaces in them.
@@ -22,7 +22,7 @@ pub(super) static KIND: Kind = Kind {
     // A token lives as long as its run may take.
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: Some(TenantPin {
-        shared_at: &[PUBLIC, "https://app.eu.terraform.io"],
+        shared: Shared::At(&[PUBLIC, "https://app.eu.terraform.io"]),
         // Names of organizations and workspaces are given to somebody else after a rename.
         alternatives: &[&["terraform_workspace_id"], &["terraform_organization_id"]],
         narrower: &[

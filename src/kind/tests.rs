@@ -11,7 +11,8 @@ fn checked(kind: IssuerKind, claims: &Map<String, Value>) -> Result<(), &'static
     let url = claims.get("iss").and_then(Value::as_str).map(|iss| IssuerUrl::parse(iss).unwrap());
     let tenants: Vec<String> = claims.get("tid").and_then(Value::as_str).map(str::to_owned).into_iter().collect();
     let trust_domain = ::spiffe::TrustDomain::new("prod.acme.example").unwrap();
-    let identity = Identity { url: url.as_ref(), tenants: &tenants, trust_domain: Some(&trust_domain) };
+    let identity =
+        Identity { url: url.as_ref(), tenants: &tenants, cloud: Cloud::Public, trust_domain: Some(&trust_domain) };
     (kind.check_claims)(&identity, claims)
 }
 

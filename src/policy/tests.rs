@@ -28,7 +28,7 @@ fn configured() -> Issuers {
             ..settings("acme-ghes", IssuerKind::GITHUB_ACTIONS)
         },
         IssuerSettings {
-            tenant: Some("6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94".into()),
+            tenants: vec!["6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94".into()],
             ..settings("azure", IssuerKind::AZURE)
         },
         IssuerSettings { url: url("https://cluster.example"), ..settings("kubernetes", IssuerKind::KUBERNETES) },

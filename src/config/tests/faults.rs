@@ -250,6 +250,36 @@ fn azure_takes_one_tenant_by_its_guid() {
 }
 
 #[test]
+fn azure_takes_several_tenants_only_by_a_list_of_them() {
+    let (one, other) = ("00000001-0000-1111-2222-333344445555", "00000002-0000-1111-2222-333344445555");
+    let azure = |fields: &str| in_issuer(&format!("kind: azure, {fields}"));
+    assert_eq!(azure("tenants: []"), ["3:30: value"]);
+    for wrong in ["common", "'{tenantid}'", "'*'", "acme.onmicrosoft.com", one] {
+        assert_eq!(azure(&format!("tenants: [{one}, {wrong}]")), ["3:69: value"], "{wrong}");
+    }
+    assert_eq!(azure(&format!("tenant: {one}, tenants: [{other}]")), ["3:67: conflict"]);
+    assert_eq!(azure(&format!("tenant: {one}, cloud: germany")), ["3:74: value"]);
+    assert_eq!(azure("url: https://login.microsoftonline.us/x/v2.0, cloud: us-government"), ["3:67: conflict"]);
+    for other_kind in ["tenants: [x]", "cloud: china"] {
+        assert_eq!(in_issuer(&format!("kind: github-actions, {other_kind}")), ["3:30: wrong-kind"]);
+    }
+    let read = |fields: &str| {
+        let text = format!("{LEAST}issuers: {{ a: {{ kind: azure, {fields} }} }}");
+        let [issuer] = <[_; 1]>::try_from(Directory::with(&text).load(&[]).unwrap().issuers).unwrap();
+        (issuer.tenants, issuer.cloud)
+    };
+    let both = vec![one.to_owned(), other.to_owned()];
+    assert_eq!(read(&format!("tenants: [{one}, {other}]")), (both.clone(), Cloud::Public));
+    assert_eq!(read(&format!("tenants: [{one}, {other}], cloud: china")), (both, Cloud::China));
+    assert_eq!(
+        after_issuer(&format!(
+            "issuers:\n  a: {{ kind: azure, tenants: [{one}, {other}] }}\n  b: {{ kind: azure, tenant: {other} }}"
+        )),
+        ["4:3: same-issuer"]
+    );
+}
+
+#[test]
 fn a_trust_domain_is_written_in_lower_case_and_alone() {
     for wrong in ["Prod.example", "spiffe://prod.example", "'a b'", "''"] {
         let fields = format!("kind: spiffe, bundle: {{ file: lab.json }}, trust_domain: {wrong}");
