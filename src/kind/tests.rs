@@ -90,3 +90,22 @@ fn a_tenant_pin_names_claims_that_the_kind_has_and_that_are_immutable() {
         }
     }
 }
+
+#[test]
+fn the_documentation_has_every_kind_with_what_to_pin() {
+    let row = |page: &'static str, kind: IssuerKind| {
+        page.lines()
+            .find(|line| line.starts_with(&format!("| `{kind}` |")))
+            .unwrap_or_else(|| panic!("no row of {kind}"))
+    };
+    for kind in IssuerKind::ALL.iter().copied() {
+        let settings = row(include_str!("../../docs/configuration.md"), kind);
+        let is_required = matches!(kind.named_by, NamedBy::Url { default: None });
+        assert_eq!(settings.starts_with(&format!("| `{kind}` | `url`")), is_required, "{settings}");
+        let pins = row(include_str!("../../docs/policies.md"), kind);
+        for claim in kind.immutable {
+            assert!(pins.contains(&format!("`{claim}`")), "{claim} in {pins}");
+        }
+        assert!(include_str!("../../fixtures/README.md").contains(&format!("| `{kind}/` |")), "{kind}");
+    }
+}

@@ -28,6 +28,14 @@ pub(super) fn check(fields: &Fields<'_>, policy: &Policy<'_>, faults: &mut Diagn
     }
     let Some(Yaml::Mapping(entries)) = fields.node("match").map(|node| &node.value) else { return };
     let has_identity = policy.lines.iter().any(|line| !is_chosen(&line.selector) && line.matcher.says_who());
+    if let Some(Node { value: Yaml::String(condition), place }) = fields.node("condition")
+        && !has_identity
+        && let Some(name) = chosen.iter().filter_map(Selector::last_step).find(|name| condition.contains(name))
+    {
+        let message = format!("the caller chooses `{name}`, and no line of `match` says who the caller is");
+        let fault = fields.fault(place, "caller-chosen", message);
+        faults.push(fault.fix("match claims that the platform sets; a condition on this one can only narrow them"));
+    }
     for (entry, line) in entries.iter().zip(policy.lines).filter(|(_, line)| is_chosen(&line.selector)) {
         let message = format!("the caller chooses `{}`: whoever asks for it has it", line.selector.source());
         let fault = fields.fault(&entry.key_place, "caller-chosen", message);

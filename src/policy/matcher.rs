@@ -52,6 +52,11 @@ impl Selector {
         self.claim() == other.claim() && self.steps().starts_with(other.steps())
     }
 
+    /// The innermost member's name.
+    pub(super) fn last_step(&self) -> Option<&str> {
+        self.steps().last().map(String::as_str)
+    }
+
     fn steps(&self) -> &[String] {
         match self {
             Selector::Claim(_) => &[],

@@ -197,6 +197,10 @@ fn a_claim_that_the_caller_chooses_is_no_identity() {
     let beside = of(&format!("{{ {ROLE}, {TAGS}: payments }}"), "u");
     assert!(!beside.has_errors() && beside.to_string().contains("warning[caller-chosen]"), "{beside}");
     assert!(of(&format!("{{ {ROLE} }}"), &format!("\"aws-{{{TAGS}}}\"")).has_errors());
+    let condition = "user: u\ncondition: claims[\"https://sts.amazonaws.com/\"].request_tags.team == \"payments\"";
+    let with = |lines: &str| fault_ids(&policy("p", "aws", lines, condition));
+    assert_eq!(with("{ sub: { present: true } }"), ["caller-chosen"]);
+    assert_eq!(with(&format!("{{ {ROLE} }}")), [""; 0]);
     let principals = "/https:~1~1sts.amazonaws.com~1/principal_tags/team";
     assert!(of(&format!("{{ {ROLE}, {principals}: payments }}"), &format!("\"aws-{{{principals}}}\"")).is_empty());
 }
