@@ -172,9 +172,7 @@ fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<
     if !identity.tenants.is_empty() && !identity.tenants.iter().any(|tenant| tid == Some(tenant)) {
         return Err("the configured tenant in tid");
     }
-    // In every form of the issuer its tenant stands first in the path.
-    let named =
-        text("iss").and_then(|iss| iss.strip_prefix("https://")?.split('/').nth(1)).filter(|part| is_guid(part));
+    let named = text("iss").and_then(first_in_path).filter(|part| is_guid(part));
     if named.is_some_and(|tenant| tid != Some(tenant)) {
         return Err("the tenant of its iss in tid");
     }
@@ -194,9 +192,13 @@ fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<
 /// path in every form. A key of Microsoft's own tenants must not sign for this one.
 fn check_key_issuer(key_issuer: &str, claims: &Map<String, Value>) -> Result<(), &'static str> {
     let tid = claims.get("tid").and_then(Value::as_str);
-    let tenant = key_issuer.strip_prefix("https://").and_then(|rest| rest.split('/').nth(1));
-    if tenant.is_some_and(|tenant| tenant == "{tenantid}" || Some(tenant) == tid) {
+    if first_in_path(key_issuer).is_some_and(|tenant| tenant == "{tenantid}" || Some(tenant) == tid) {
         return Ok(());
     }
     Err("a signing key whose own issuer is the tenant in tid")
+}
+
+/// Where every form of a tenant's issuer names the tenant.
+fn first_in_path(issuer: &str) -> Option<&str> {
+    issuer.split_once("://")?.1.split('/').nth(1)
 }
