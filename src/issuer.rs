@@ -371,3 +371,5 @@ fn crossed(refusal: IssuerRefusal, found_the_other_way: bool) -> IssuerRefusal {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod platform_tests;

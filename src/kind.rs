@@ -4,11 +4,20 @@
 //! where a [`Kind`] can say it. In: nothing. Out: [`IssuerKind`]. Not here: what an operator set (`config`), one
 //! issuer's final values (`issuer`), and whether any token is genuine (`claims`).
 
-mod azure;
+mod aws;
+pub mod azure;
+mod buildkite;
+mod circleci;
+mod fly;
 mod github_actions;
+mod gitlab;
+mod google;
 mod kubernetes;
 mod oidc;
 pub mod spiffe;
+mod terraform_cloud;
+
+pub use azure::Cloud;
 
 use std::time::Duration;
 
@@ -47,6 +56,10 @@ pub struct Kind {
     pub tenant_pin: Option<TenantPin>,
     /// Claims that name the workload and are never given to somebody else: what a policy should match.
     pub immutable: &'static [&'static str],
+    /// How to read its subjects, where they have forms worth telling apart.
+    pub subject: Option<Subject>,
+    /// JSON Pointers to what the caller of the platform writes into its token as it likes: never an identity.
+    pub caller_chosen: &'static [&'static str],
     /// Its own rules about the JOSE header; the rule that does not hold, as the end of a sentence.
     pub check_header: fn(&Header<'_>) -> Result<(), &'static str>,
     /// Its own rules about the claims; the rule that does not hold, as the end of a sentence.
@@ -82,6 +95,8 @@ pub struct Identity<'a> {
     pub url: Option<&'a IssuerUrl>,
     /// Tenants, lower case.
     pub tenants: &'a [String],
+    /// The cloud that the tenants are in.
+    pub cloud: Cloud,
     /// The SPIFFE trust domain.
     pub trust_domain: Option<&'a ::spiffe::TrustDomain>,
 }
@@ -106,15 +121,33 @@ pub enum SingleUse {
     WhenTokenId,
 }
 
+/// Which of a kind's issuers many tenants share.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// These, whose customers are strangers to one another.
+    At(&'static [&'static str]),
+    /// One that is configured with several tenants.
+    ByConfiguredTenants,
+}
+
 /// Which claims tell the tenants of a shared issuer apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TenantPin {
     /// Which of the kind's issuers many tenants share.
-    pub shared_at: &'static [&'static str],
+    pub shared: Shared,
     /// A policy must pin all claims of at least one of these, to values that are never given to somebody else.
     pub alternatives: &'static [&'static [&'static str]],
     /// Claims that say more than the tenant's own id: one of them must be a line as well.
     pub narrower: &'static [&'static str],
+}
+
+/// What a `sub` says, for display and for doubts about policies; never for a decision.
+#[derive(Debug)]
+pub struct Subject {
+    /// In words.
+    pub describe: fn(&str) -> String,
+    /// Why a policy should not rest on it, or on a pattern of it; the flag says whether a line pins the tenant by id.
+    pub doubt: fn(&str, bool) -> Option<&'static str>,
 }
 
 /// The files of `fixtures/KIND/`: the shape of a real token, with invented names.
@@ -164,6 +197,13 @@ kinds! {
     AZURE: azure,
     KUBERNETES: kubernetes,
     SPIFFE: spiffe,
+    GITLAB: gitlab,
+    BUILDKITE: buildkite,
+    CIRCLECI: circleci,
+    GOOGLE: google,
+    AWS: aws,
+    TERRAFORM_CLOUD: terraform_cloud,
+    FLY: fly,
     OIDC: oidc,
 }
 
@@ -191,12 +231,22 @@ impl IssuerKind {
         }
     }
 
+    /// What a token's subject says, where the kind has forms of it.
+    #[must_use]
+    pub fn subject_says(self, claims: &Map<String, Value>) -> Option<String> {
+        let subject = claims.get("sub").and_then(Value::as_str)?;
+        self.0.subject.as_ref().map(|forms| (forms.describe)(subject))
+    }
+
     /// How its tenants are told apart, when the issuer that these settings name has many.
     #[must_use]
     pub fn shared_by_tenants(self, identity: &Identity<'_>) -> Option<&'static TenantPin> {
         let pin = self.0.tenant_pin.as_ref()?;
-        let identifiers = self.identifiers(identity);
-        identifiers.iter().any(|identifier| pin.shared_at.contains(&identifier.as_str())).then_some(pin)
+        let is_shared = match pin.shared {
+            Shared::At(issuers) => self.identifiers(identity).iter().any(|own| issuers.contains(&own.as_str())),
+            Shared::ByConfiguredTenants => identity.tenants.len() > 1,
+        };
+        is_shared.then_some(pin)
     }
 }
 

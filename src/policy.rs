@@ -7,6 +7,7 @@ mod decide;
 mod document;
 mod evaluate;
 mod explain;
+mod lint;
 mod load;
 mod matcher;
 mod pattern;

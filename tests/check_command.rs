@@ -89,7 +89,7 @@ fn a_variable_overrides_the_file_and_is_named_when_it_is_wrong() {
     let done = check(directory.path(), &[], &[("COUNTERSIGN__LISTEN", "127.0.0.1:9999")]);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     assert!(text(&done.stdout).contains("127.0.0.1:9999"));
-    let done = check(directory.path(), &[], &[("COUNTERSIGN__ISSUERS__GITHUB__KIND", "gitlab")]);
+    let done = check(directory.path(), &[], &[("COUNTERSIGN__ISSUERS__GITHUB__KIND", "gitea")]);
     assert_eq!(done.status.code(), Some(1));
     let fault = text(&done.stderr);
     assert!(fault.starts_with("environment variable COUNTERSIGN__ISSUERS__GITHUB__KIND: error[value]: "), "{fault}");

@@ -114,3 +114,26 @@ async fn every_fault_of_a_policy_or_a_service_has_its_fix() {
         assert_eq!(faults, fixes, "{}", told.stderr);
     }
 }
+
+#[tokio::test]
+async fn explain_says_what_a_github_subject_means_in_each_of_its_forms() {
+    let directory = tempfile::tempdir().unwrap();
+    Setup::platforms(&Platforms::new()).write(directory.path(), "127.0.0.1:0");
+    let github = Platforms::new().github;
+    for (subject, expected) in [
+        (
+            "repo:acme/shop:environment:production",
+            "acme/shop by its names, which can be taken over; environment production",
+        ),
+        ("repo:acme@65/shop@123456:ref:refs/heads/main", "acme/shop, ids 65/123456; ref refs/heads/main"),
+        ("repository_id:123456", "made by a customisation template; the claims say who it is"),
+    ] {
+        let mut claims = github.claims.clone();
+        claims.insert("sub".into(), subject.into());
+        let file = directory.path().join("claims.json");
+        std::fs::write(&file, Value::Object(claims).to_string()).unwrap();
+        let told = run(directory.path(), &["explain", "--claims", file.to_str().unwrap()]).await;
+        assert!(told.stdout.starts_with("admitted\n"), "{}{}", told.stdout, told.stderr);
+        assert!(told.stdout.contains(&format!("  sub says  {expected}\n")), "{}", told.stdout);
+    }
+}

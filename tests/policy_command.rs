@@ -12,6 +12,13 @@ issuers:
   azure: { kind: azure, tenant: 6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94, audiences: [\"api://countersign\"] }
   kubernetes: { kind: kubernetes, url: https://cluster.example }
   spiffe: { kind: spiffe, trust_domain: prod.acme.example, bundle: { url: https://spire.acme.example/bundle, profile: https_web } }
+  gitlab: { kind: gitlab }
+  buildkite: { kind: buildkite }
+  circleci: { kind: circleci, url: https://oidc.circleci.com/org/b9291e0d-a11e-41fb-8517-c545388b5953 }
+  google: { kind: google }
+  aws: { kind: aws, url: https://a1b2c3d4-5e6f-4a0b-8c1d-2e3f4a5b6c7d.tokens.sts.global.api.aws }
+  terraform-cloud: { kind: terraform-cloud }
+  fly: { kind: fly, url: https://oidc.fly.io/acme }
 ";
 
 /// A directory with a configuration and the shipped policies.
@@ -55,14 +62,27 @@ fn the_policies_are_listed_for_people_and_for_programs() {
     let json = policy(place.path(), &["list", "--output", "json"]);
     let rows: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let names: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["policy"].as_str().unwrap()).collect();
-    assert_eq!(names, ["azure-payments", "deploy-prod", "kubernetes-payments", "mesh-payments"]);
+    let expected = [
+        "aws-payments",
+        "azure-payments",
+        "buildkite-deploy",
+        "circleci-deploy",
+        "fly-payments",
+        "deploy-prod",
+        "gitlab-deploy",
+        "google-payments",
+        "kubernetes-payments",
+        "mesh-payments",
+        "terraform-cloud-apply",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[test]
 fn check_reports_every_fault_with_its_place_and_its_fix() {
     let place = place();
     let valid = policy(place.path(), &["check"]);
-    assert!(valid.status.success() && out(&valid).contains("4 policies, valid"), "{}", err(&valid));
+    assert!(valid.status.success() && out(&valid).contains("11 policies, valid"), "{}", err(&valid));
     replace(place.path(), "github-deploy.yaml", "repository_id: \"123456\"", "repository_id: 123456");
     replace(place.path(), "spiffe-mesh.yaml", "issuer: spiffe", "issuer: spife");
     let bad = policy(place.path(), &["check"]);

@@ -107,6 +107,7 @@ fn story(answer: &Value) -> String {
         ("issuer", "issuer_name"),
         ("issuer", "issuer"),
         ("subject", "subject"),
+        ("sub says", "subject_says"),
         ("user", "user"),
         ("policy", "policy"),
         ("trace", "trace_id"),

@@ -1,11 +1,11 @@
 //! `issuers:`, each read by the rules of its kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
-use crate::kind::{IssuerKind, NamedBy};
+use crate::kind::{Cloud, IssuerKind, NamedBy, azure};
 use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 use crate::yaml::{Entry, Node, Yaml};
 
@@ -63,7 +63,8 @@ impl Reader<'_> {
         Some(IssuerSettings {
             kind,
             url: url(&section, kind, danger_allow_http, faults),
-            tenant: tenant(&section, kind, faults),
+            tenants: tenants(&section, kind, faults),
+            cloud: cloud(&section, kind, faults).unwrap_or_default(),
             trust_domain: trust_domain(&section, kind, faults),
             audiences: section.list("audiences", faults, Audience::parse),
             algorithms: algorithms(&section, kind, faults),
@@ -182,24 +183,38 @@ fn url(
     Some(url)
 }
 
-fn tenant(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<String> {
+/// `tenant`, or `tenants`: an allow-list, never open.
+fn tenants(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Vec<String> {
+    if !matches!(kind.named_by, NamedBy::Tenants { .. }) {
+        return Vec::new();
+    }
+    if section.has("tenant") && section.has("tenants") {
+        let fault =
+            section.fault_at_key("tenants", "conflict", "`tenant` and `tenants` both say whose tokens are accepted");
+        faults.push(fault.fix("name all of them in `tenants`"));
+    }
+    if !section.has("url") && !section.has("tenants") {
+        section.require("tenant", faults);
+    }
+    let mut seen = BTreeSet::new();
+    let several = section.list("tenants", faults, |text| match azure::tenant(text) {
+        Ok(tenant) if !seen.insert(tenant.clone()) => Err("is there twice"),
+        other => other,
+    });
+    section.text("tenant", faults, azure::tenant).into_iter().chain(several.unwrap_or_default()).collect()
+}
+
+fn cloud(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<Cloud> {
     if !matches!(kind.named_by, NamedBy::Tenants { .. }) {
         return None;
     }
-    if !section.has("url") {
-        section.require("tenant", faults);
+    if section.has("cloud") && section.has("url") {
+        let fault = section.fault_at_key("cloud", "conflict", "`url` names the issuer, and so its cloud");
+        faults.push(fault.fix("keep one of them"));
     }
-    section.text("tenant", faults, |text| {
-        let lengths = text.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
-        if lengths && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
-            return Ok(text.to_ascii_lowercase());
-        }
-        Err(match text {
-            "common" | "organizations" | "consumers" | "{tenantid}" => {
-                "lets every tenant in; must be your tenant's GUID (`az account show --query tenantId`)"
-            }
-            _ => "must be the tenant's GUID (`az account show --query tenantId`), not its name",
-        })
+    section.text("cloud", faults, |text| {
+        let names = Cloud::ALL.map(Cloud::name).join(", ");
+        Cloud::from_name(text).ok_or_else(|| format!("must be one of {names}"))
     })
 }
 

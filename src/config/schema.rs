@@ -78,6 +78,8 @@ pub(super) const ISSUER: &[Field] = &[
     ("kind", Shape::Text("github-actions")),
     ("url", Shape::Text("https://idp.example.com")),
     ("tenant", Shape::Text("11111111-2222-3333-4444-555555555555")),
+    ("tenants", Shape::List("[11111111-2222-3333-4444-555555555555]")),
+    ("cloud", Shape::Text("us-government")),
     ("trust_domain", Shape::Text("prod.example.com")),
     ("bundle", Shape::Fields(BUNDLE)),
     ("keys", Shape::Fields(KEYS)),

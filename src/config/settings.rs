@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ProxySettings;
-use crate::kind::{Identity, IssuerKind};
+use crate::kind::{Cloud, Identity, IssuerKind};
 use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 
 /// A whole, valid configuration.
@@ -122,8 +122,10 @@ pub struct IssuerSettings {
     pub kind: IssuerKind,
     /// The `iss` value, where the kind does not fix it.
     pub url: Option<IssuerUrl>,
-    /// Azure: the tenant's GUID, lower case.
-    pub tenant: Option<String>,
+    /// Azure: the GUIDs of the tenants, lower case.
+    pub tenants: Vec<String>,
+    /// Azure: the cloud they are in.
+    pub cloud: Cloud,
     /// SPIFFE: the trust domain.
     pub trust_domain: Option<spiffe::TrustDomain>,
     /// Accepted `aud` values; default exactly our issuer identifier.
@@ -164,7 +166,12 @@ impl IssuerSettings {
     /// What of this identifies the issuer.
     #[must_use]
     pub fn identity(&self) -> Identity<'_> {
-        Identity { url: self.url.as_ref(), tenants: self.tenant.as_slice(), trust_domain: self.trust_domain.as_ref() }
+        Identity {
+            url: self.url.as_ref(),
+            tenants: &self.tenants,
+            cloud: self.cloud,
+            trust_domain: self.trust_domain.as_ref(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::kind::IssuerKind;
+use crate::kind::{Cloud, IssuerKind};
 use crate::vocab::{Algorithm, Audience, ClaimType, IssuerUrl};
 
 /// The least a configuration says.
@@ -125,7 +125,8 @@ issuers:
         name: "full".parse().unwrap(),
         kind: IssuerKind::OIDC,
         url: Some(IssuerUrl::parse("http://127.0.0.1:9/idp").unwrap()),
-        tenant: None,
+        tenants: Vec::new(),
+        cloud: Cloud::Public,
         trust_domain: None,
         audiences: Some(vec![Audience::parse("api://one").unwrap(), Audience::parse("two").unwrap()]),
         algorithms: Some(vec![Algorithm::RS256, Algorithm::EdDSA]),
@@ -168,7 +169,7 @@ fn each_kind_is_read_by_its_own_rules_in_the_files_order() {
     assert_eq!(names, ["github", "acme-ghes", "azure", "prod", "edge", "mesh", "lab", "ci.example"]);
     assert_eq!((&issuer(&config, "github").url, issuer(&config, "github").kind), (&None, IssuerKind::GITHUB_ACTIONS));
     let azure = issuer(&config, "azure");
-    assert_eq!(azure.tenant.as_deref(), Some("6f8dabcd-0000-1111-2222-333344445555"));
+    assert_eq!(azure.tenants, ["6f8dabcd-0000-1111-2222-333344445555"]);
     assert_eq!(azure.audiences.as_deref(), Some([Audience::parse("api://countersign").unwrap()].as_slice()));
     assert_eq!(issuer(&config, "prod").keys, KeySource::Discovery(None));
     let elsewhere = IssuerUrl::parse("https://10.1.0.1:6443").unwrap();

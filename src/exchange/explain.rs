@@ -29,6 +29,9 @@ pub struct Verdict {
     /// The issuer, once found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<IssuerName>,
+    /// What the subject says, where the issuer's kind has forms of it. Nothing is decided by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_says: Option<String>,
     /// What the policies say, once they could be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policies: Option<Explanation>,
@@ -63,7 +66,8 @@ impl Exchange {
             Ok(_) => admitted(name),
             Err(refusal) => refused(&refusal.into(), name),
         };
-        Verdict { policies: Some(explanation), ..verdict }
+        let subject_says = claims.issuer().kind().subject_says(claims.members());
+        Verdict { policies: Some(explanation), subject_says, ..verdict }
     }
 
     /// Explains claims as if they had been verified.
@@ -98,11 +102,11 @@ fn explain_of(issuer: &Issuer, policies: &policy::PolicySet, claims: &Map<String
         None => admitted(name),
         Some(cause) => Verdict { stage: Some("policy"), cause: Some(cause), admitted: false, ..admitted(name) },
     };
-    Verdict { policies: Some(explanation), ..verdict }
+    Verdict { policies: Some(explanation), subject_says: issuer.kind().subject_says(claims), ..verdict }
 }
 
 fn admitted(issuer: Option<IssuerName>) -> Verdict {
-    Verdict { admitted: true, stage: None, cause: None, detail: None, issuer, policies: None }
+    Verdict { admitted: true, stage: None, cause: None, detail: None, issuer, subject_says: None, policies: None }
 }
 
 fn refused(failure: &Failure, issuer: Option<IssuerName>) -> Verdict {
@@ -114,6 +118,7 @@ fn refused(failure: &Failure, issuer: Option<IssuerName>) -> Verdict {
         cause: Some(cause.cause),
         detail: Some(detail.clone()),
         issuer,
+        subject_says: None,
         policies: None,
     }
 }

@@ -14,7 +14,8 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         name: IssuerName::parse(name).unwrap(),
         kind,
         url: None,
-        tenant: None,
+        tenants: Vec::new(),
+        cloud: crate::kind::Cloud::Public,
         trust_domain: None,
         audiences: None,
         algorithms: None,
@@ -54,7 +55,7 @@ fn url(text: &str) -> Option<IssuerUrl> {
 fn every_kind() -> Vec<IssuerSettings> {
     vec![
         settings("github", IssuerKind::GITHUB_ACTIONS),
-        IssuerSettings { tenant: Some(TENANT.into()), ..settings("azure", IssuerKind::AZURE) },
+        IssuerSettings { tenants: vec![TENANT.into()], ..settings("azure", IssuerKind::AZURE) },
         IssuerSettings { url: url("https://oidc.eks.example/id/1"), ..settings("prod", IssuerKind::KUBERNETES) },
         IssuerSettings {
             trust_domain: Some(::spiffe::TrustDomain::new("prod.example").unwrap()),
@@ -248,8 +249,11 @@ fn kind_rule(name: &str, claims: &Value) -> Result<(), &'static str> {
 #[test]
 fn a_person_does_not_pass_as_an_azure_workload() {
     assert_eq!(kind_rule("azure", &json!({"tid": TENANT, "idtyp": "app"})), Ok(()));
-    assert_eq!(kind_rule("azure", &json!({"tid": TENANT})), Ok(()));
+    assert_eq!(kind_rule("azure", &json!({"tid": TENANT, "oid": "o", "sub": "o"})), Ok(()));
     for bad in [
+        json!({"tid": TENANT}),
+        json!({"tid": TENANT, "oid": "o", "sub": "pairwise"}),
+        json!({"tid": TENANT, "oid": "o", "sub": "o", "scp": ""}),
         json!({"tid": TENANT, "scp": "user_impersonation"}),
         json!({"tid": TENANT, "idtyp": "user"}),
         json!({"tid": TENANT, "idtyp": null}),

@@ -277,3 +277,18 @@ fn what_is_no_key_set_is_a_fault_and_an_empty_one_is_not() {
     assert_eq!(read(&json!({"keys": vec![json!({}); 101]}).to_string()).unwrap_err(), KeySetFault::TooManyKeys);
     assert_eq!(read(&" ".repeat(MAX_BYTES + 1)).unwrap_err(), KeySetFault::TooLarge);
 }
+
+#[test]
+fn every_platforms_key_set_has_the_key_of_its_token_and_only_signature_keys() {
+    for kind in crate::kind::IssuerKind::ALL {
+        let is_spiffe = *kind == crate::kind::IssuerKind::SPIFFE;
+        let purpose = if is_spiffe { KeySetUse::SpiffeJwt } else { KeySetUse::Oidc };
+        let set = KeySet::parse(kind.fixture.keys.as_bytes(), purpose, kind.algorithms).unwrap();
+        let header = json::object(kind.fixture.header.as_bytes()).unwrap();
+        let named = KeyId::parse(header["kid"].as_str().unwrap()).unwrap();
+        let algorithm = Algorithm::from_name(header["alg"].as_str().unwrap()).unwrap();
+        assert!(set.find(Some(&named), algorithm, false).is_ok(), "{kind}");
+        let published = json::object(kind.fixture.keys.as_bytes()).unwrap()["keys"].as_array().unwrap().len();
+        assert_eq!(set.keys().count(), published - usize::from(is_spiffe), "{kind}");
+    }
+}

@@ -1,11 +1,14 @@
-//! GitHub Actions, github.com and GitHub Enterprise Server.
+//! GitHub Actions: github.com, an enterprise's own issuer there, data residency and GitHub Enterprise Server.
+
+mod subject;
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, SingleUse, TenantPin};
+use super::{HOUR, Kind, NamedBy, Shared, SingleUse, Subject, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
-/// The issuer of every repository on github.com; an enterprise's own issuer has a path or another host.
+/// The issuer of every repository on github.com. All others are one enterprise's own: `/SLUG` behind it, a host below
+/// ghe.com, or a server's `/_services/token`.
 const PUBLIC: &str = "https://token.actions.githubusercontent.com";
 
 pub(super) static KIND: Kind = Kind {
@@ -13,7 +16,7 @@ pub(super) static KIND: Kind = Kind {
     named_by: NamedBy::Url { default: Some(PUBLIC) },
     shares_identifier: false,
     own_settings: &[],
-    check_url: super::any_url,
+    check_url,
     algorithms: &[Algorithm::RS256],
     closed_algorithms: None,
     claims: &CLAIMS,
@@ -23,11 +26,13 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     // Names are given to somebody else after a rename; numbers are not. `sub` is no pin: templates replace it whole.
     tenant_pin: Some(TenantPin {
-        shared_at: &[PUBLIC],
+        shared: Shared::At(&[PUBLIC]),
         alternatives: &[&["repository_id"], &["repository_owner_id"]],
         narrower: &["repository_id", "repository", "sub", "workflow_ref", "job_workflow_ref", "environment"],
     }),
     immutable: &["repository_id", "repository_owner_id", "enterprise_id"],
+    subject: Some(Subject { describe: subject::describe, doubt: subject::doubt }),
+    caller_chosen: &[],
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,
@@ -66,3 +71,26 @@ const CLAIMS: [(&str, ClaimType); 28] = [
     ("workflow_ref", ClaimType::String),
     ("workflow_sha", ClaimType::String),
 ];
+
+/// Where the hosts are GitHub's, only the forms that tokens have; a server of one's own may be called anything.
+fn check_url(url: &str) -> Result<(), &'static str> {
+    let rest = url.strip_prefix("https://").unwrap_or_default();
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let slug = path.strip_prefix('/').unwrap_or_default();
+    let is_slug =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let residency = host.strip_prefix("token.actions.").and_then(|rest| rest.strip_suffix(".ghe.com"));
+    if host == "token.actions.githubusercontent.com" && !path.is_empty() && !is_slug(slug) {
+        return Err("must end with the enterprise's slug: https://token.actions.githubusercontent.com/SLUG");
+    }
+    if residency.is_some_and(|name| !path.is_empty() && slug != name) {
+        return Err("must be https://token.actions.NAME.ghe.com, or that with /NAME behind it");
+    }
+    if residency.is_none() && (host == "ghe.com" || host.ends_with(".ghe.com")) {
+        return Err("must start with https://token.actions. as the tokens' iss does");
+    }
+    if host == "github.com" || host.ends_with(".github.com") {
+        return Err("is no issuer; github.com needs no `url`");
+    }
+    Ok(())
+}

@@ -30,6 +30,8 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(25 * HOUR),
     tenant_pin: None,
     immutable: &["/kubernetes.io/serviceaccount/uid"],
+    subject: None,
+    caller_chosen: &[],
     check_header: super::any_header,
     check_claims,
     check_key_issuer: super::any_key_issuer,

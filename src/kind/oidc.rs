@@ -21,6 +21,8 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    subject: None,
+    caller_chosen: &[],
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,

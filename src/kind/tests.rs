@@ -11,21 +11,23 @@ fn checked(kind: IssuerKind, claims: &Map<String, Value>) -> Result<(), &'static
     let url = claims.get("iss").and_then(Value::as_str).map(|iss| IssuerUrl::parse(iss).unwrap());
     let tenants: Vec<String> = claims.get("tid").and_then(Value::as_str).map(str::to_owned).into_iter().collect();
     let trust_domain = ::spiffe::TrustDomain::new("prod.acme.example").unwrap();
-    let identity = Identity { url: url.as_ref(), tenants: &tenants, trust_domain: Some(&trust_domain) };
+    let identity =
+        Identity { url: url.as_ref(), tenants: &tenants, cloud: Cloud::Public, trust_domain: Some(&trust_domain) };
     (kind.check_claims)(&identity, claims)
 }
 
 fn fits(value: &Value, claim_type: ClaimType) -> bool {
     let is_list = value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
-    match claim_type {
-        ClaimType::String => value.is_string(),
-        ClaimType::Number => value.is_number(),
-        ClaimType::Boolean => value.is_boolean(),
-        ClaimType::StringList => is_list,
-        ClaimType::Object => value.is_object(),
-        ClaimType::StringOrList => value.is_string() || is_list,
-        ClaimType::Any => true,
-    }
+    value.is_null()
+        || match claim_type {
+            ClaimType::String => value.is_string(),
+            ClaimType::Number => value.is_number(),
+            ClaimType::Boolean => value.is_boolean(),
+            ClaimType::StringList => is_list,
+            ClaimType::Object => value.is_object(),
+            ClaimType::StringOrList => value.is_string() || is_list,
+            ClaimType::Any => true,
+        }
 }
 
 #[test]
@@ -86,5 +88,24 @@ fn a_tenant_pin_names_claims_that_the_kind_has_and_that_are_immutable() {
         for name in pin.alternatives.iter().copied().flatten() {
             assert!(has(name) && kind.immutable.contains(name), "{kind}: {name}");
         }
+    }
+}
+
+#[test]
+fn the_documentation_has_every_kind_with_what_to_pin() {
+    let row = |page: &'static str, kind: IssuerKind| {
+        page.lines()
+            .find(|line| line.starts_with(&format!("| `{kind}` |")))
+            .unwrap_or_else(|| panic!("no row of {kind}"))
+    };
+    for kind in IssuerKind::ALL.iter().copied() {
+        let settings = row(include_str!("../../docs/configuration.md"), kind);
+        let is_required = matches!(kind.named_by, NamedBy::Url { default: None });
+        assert_eq!(settings.starts_with(&format!("| `{kind}` | `url`")), is_required, "{settings}");
+        let pins = row(include_str!("../../docs/policies.md"), kind);
+        for claim in kind.immutable {
+            assert!(pins.contains(&format!("`{claim}`")), "{claim} in {pins}");
+        }
+        assert!(include_str!("../../fixtures/README.md").contains(&format!("| `{kind}/` |")), "{kind}");
     }
 }

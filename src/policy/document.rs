@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::matcher::{Line, Matcher, Selector};
 use super::template::Template;
-use super::{Mode, Policy, TokenTerms, pattern, pin};
+use super::{Mode, Policy, TokenTerms, lint, pattern, pin};
 use crate::condition::Condition;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, did_you_mean};
 use crate::issuer::{Issuer, Issuers};
@@ -47,6 +47,9 @@ pub(super) fn read(source: &Source, node: &Node, issuers: &Issuers, faults: &mut
     // Of a line that could not be read nobody knows whether it pins the tenant.
     if fields.node("match").is_some_and(|node| matches!(&node.value, Yaml::Mapping(all) if all.len() == lines.len())) {
         pin::check(&fields, issuer, &lines, faults);
+        let policy = lint::Policy { issuer, lines: &lines, user: user.as_ref() };
+        lint::check(&fields, &policy, faults);
+        lint::check_subject(&fields, &policy, faults);
     }
     Some(Policy {
         name: name?,

@@ -47,6 +47,23 @@ impl Selector {
         matches!(self, Selector::Pointer { steps, .. } if !steps.is_empty())
     }
 
+    /// Whether it selects this value, or one inside it.
+    pub(super) fn is_within(&self, other: &Selector) -> bool {
+        self.claim() == other.claim() && self.steps().starts_with(other.steps())
+    }
+
+    /// The innermost member's name.
+    pub(super) fn last_step(&self) -> Option<&str> {
+        self.steps().last().map(String::as_str)
+    }
+
+    fn steps(&self) -> &[String] {
+        match self {
+            Selector::Claim(_) => &[],
+            Selector::Pointer { steps, .. } => steps,
+        }
+    }
+
     pub(super) fn select<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         match self {
             Selector::Claim(name) => claims.get(name),
@@ -106,6 +123,14 @@ impl Matcher {
         }
     }
 
+    /// Whether it tells callers apart by the claim's value.
+    pub(super) fn says_who(&self) -> bool {
+        match self {
+            Matcher::Exact(_) | Matcher::OneOf(_) | Matcher::Pattern { .. } | Matcher::Prefix(_) => true,
+            Matcher::Present(_) | Matcher::Not(_) => false,
+        }
+    }
+
     /// In a policy author's words.
     pub(super) fn describe(&self) -> String {
         match self {
@@ -158,6 +183,11 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn holds(&self, claims: &Map<String, Value>) -> bool {
         self.matcher.holds(self.selector.select(claims))
+    }
+
+    /// Whether it names the values of this claim that it admits.
+    pub(super) fn pins(&self, claim: &str) -> bool {
+        self.selector.source() == claim && self.matcher.is_exact()
     }
 }
 

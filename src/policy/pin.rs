@@ -2,7 +2,7 @@
 //!
 //! Names on such a platform are given to somebody else once their owner lets go of them; the ids are not.
 
-use super::matcher::{Line, Matcher};
+use super::matcher::Line;
 use crate::diagnostic::Diagnostics;
 use crate::issuer::{Issuer, TenantPin};
 use crate::yaml::Fields;
@@ -11,7 +11,7 @@ use crate::yaml::Fields;
 pub(super) fn check(fields: &Fields<'_>, issuer: &Issuer, lines: &[Line], faults: &mut Diagnostics) {
     let Some(pin) = issuer.shared_by_tenants() else { return };
     let place = fields.entry("match").map_or(fields.place, |entry| &entry.key_place);
-    let pinned = |claim: &str| lines.iter().any(|line| line.selector.source() == claim && line.matcher.is_exact());
+    let pinned = |claim: &str| lines.iter().any(|line| line.pins(claim));
     let wanted: Vec<String> = pin.alternatives.iter().map(|claims| claims.join(" and ")).collect();
     if !pin.alternatives.iter().any(|claims| claims.iter().all(|claim| pinned(claim))) {
         let message = format!(
@@ -30,9 +30,5 @@ pub(super) fn check(fields: &Fields<'_>, issuer: &Issuer, lines: &[Line], faults
 }
 
 fn is_narrower(line: &Line, pin: &TenantPin) -> bool {
-    let says_something = match &line.matcher {
-        Matcher::Exact(_) | Matcher::OneOf(_) | Matcher::Pattern { .. } | Matcher::Prefix(_) => true,
-        Matcher::Present(_) | Matcher::Not(_) => false,
-    };
-    says_something && pin.narrower.contains(&line.selector.source())
+    line.matcher.says_who() && pin.narrower.contains(&line.selector.source())
 }

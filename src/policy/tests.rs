@@ -18,7 +18,7 @@ use crate::vocab::{ClaimType, IssuerUrl};
 
 const NOW: UnixTime = UnixTime(1_790_000_100);
 
-/// `github`, `azure`, `kubernetes`, `spiffe`, `partner` (open), `declared` (closed) and `old` (disabled).
+/// One of each kind, named as the shipped policies do, `acme-ghes`, `partner` (open), `declared` (closed) and `old` (disabled).
 fn configured() -> Issuers {
     let url = |text: &str| Some(IssuerUrl::parse(text).unwrap());
     issuers(&[
@@ -28,7 +28,7 @@ fn configured() -> Issuers {
             ..settings("acme-ghes", IssuerKind::GITHUB_ACTIONS)
         },
         IssuerSettings {
-            tenant: Some("6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94".into()),
+            tenants: vec!["6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94".into()],
             ..settings("azure", IssuerKind::AZURE)
         },
         IssuerSettings { url: url("https://cluster.example"), ..settings("kubernetes", IssuerKind::KUBERNETES) },
@@ -36,6 +36,13 @@ fn configured() -> Issuers {
             trust_domain: Some(::spiffe::TrustDomain::new("prod.acme.example").unwrap()),
             ..settings("spiffe", IssuerKind::SPIFFE)
         },
+        settings("gitlab", IssuerKind::GITLAB),
+        settings("buildkite", IssuerKind::BUILDKITE),
+        settings("google", IssuerKind::GOOGLE),
+        settings("terraform-cloud", IssuerKind::TERRAFORM_CLOUD),
+        IssuerSettings { url: fixture_url(IssuerKind::CIRCLECI), ..settings("circleci", IssuerKind::CIRCLECI) },
+        IssuerSettings { url: fixture_url(IssuerKind::AWS), ..settings("aws", IssuerKind::AWS) },
+        IssuerSettings { url: fixture_url(IssuerKind::FLY), ..settings("fly", IssuerKind::FLY) },
         IssuerSettings { url: url("https://idp.partner.example"), ..settings("partner", IssuerKind::OIDC) },
         IssuerSettings {
             url: url("https://declared.example"),
@@ -44,6 +51,12 @@ fn configured() -> Issuers {
         },
         IssuerSettings { url: url("https://old.example"), disabled: true, ..settings("old", IssuerKind::OIDC) },
     ])
+}
+
+/// The issuer of the kind's fixture.
+fn fixture_url(kind: IssuerKind) -> Option<IssuerUrl> {
+    let claims = crate::json::object(kind.fixture.claims.as_bytes()).unwrap();
+    Some(IssuerUrl::parse(claims["iss"].as_str().unwrap()).unwrap())
 }
 
 /// The set of these files, and the faults as an operator reads them.

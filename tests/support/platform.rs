@@ -46,6 +46,13 @@ impl Platform {
         Platform::new(header, include_str!("../../fixtures/oidc/claims.json"), TestKey::rsa("rsa-a").named("partner-1"))
     }
 
+    /// The platform of a fixture's directory.
+    pub fn of(kind: &str) -> Platform {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(kind);
+        let file = |name: &str| std::fs::read_to_string(directory.join(name)).expect("a fixture");
+        Platform::new(&file("header.json"), &file("claims.json"), TestKey::rsa("rsa-a").named(kind))
+    }
+
     fn new(header: &str, claims: &str, key: TestKey) -> Platform {
         let object = |text| serde_json::from_str::<Map<String, Value>>(text).expect("a fixture is an object");
         Platform { header: object(header), claims: object(claims), key }

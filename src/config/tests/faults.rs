@@ -172,7 +172,7 @@ fn an_issuer_has_a_name_and_a_known_kind() {
     assert_eq!(after_issuer("issuers:\n  a:"), ["3:4: type"]);
     assert_eq!(after_issuer("issuers:\n  \"a b\": { kind: azure, leeway: 1 }").first().unwrap(), "3:3: value");
     assert_eq!(in_issuer("url: https://a.example"), ["3:6: missing-field"]);
-    assert_eq!(in_issuer("kind: gitlab"), ["3:14: value"]);
+    assert_eq!(in_issuer("kind: gitea"), ["3:14: value"]);
     assert_eq!(in_issuer("kind: github-actions, audience: x"), ["3:30: unknown-field"]);
 }
 
@@ -192,6 +192,52 @@ fn each_kind_needs_its_own_fields_and_refuses_the_others() {
 }
 
 #[test]
+fn github_is_named_by_one_of_the_forms_that_its_tokens_have() {
+    for right in [
+        "https://token.actions.githubusercontent.com",
+        "https://token.actions.githubusercontent.com/acme-inc",
+        "https://token.actions.acme.ghe.com",
+        "https://token.actions.acme.ghe.com/acme",
+        "https://ghes.acme.example/_services/token",
+        "https://notgithub.com",
+    ] {
+        let text = format!("{LEAST}issuers: {{ a: {{ kind: github-actions, url: {right} }} }}");
+        assert!(Directory::with(&text).load(&[]).is_ok(), "{right}");
+    }
+    for wrong in [
+        "https://token.actions.githubusercontent.com/",
+        "https://token.actions.githubusercontent.com/acme/",
+        "https://token.actions.githubusercontent.com/acme/inc",
+        "https://token.actions.acme.ghe.com/rival",
+        "https://token.actions.acme.ghe.com/",
+        "https://acme.ghe.com",
+        "https://github.com/acme",
+        "https://api.github.com",
+    ] {
+        assert_eq!(in_issuer(&format!("kind: github-actions, url: {wrong}")), ["3:35: value"], "{wrong}");
+    }
+}
+
+#[test]
+fn an_organizations_own_issuer_is_named_whole() {
+    for (kind, right, wrong) in [
+        ("circleci", "https://oidc.circleci.com/org/b9291e0d-a11e-41fb-8517-c545388b5953", "https://oidc.circleci.com"),
+        ("circleci", "https://circleci.acme.example", "https://oidc.circleci.com/org/"),
+        ("fly", "https://oidc.fly.io/acme", "https://oidc.fly.io"),
+        ("aws", "https://a1b2.tokens.sts.global.api.aws", "sts.amazonaws.com"),
+    ] {
+        assert_eq!(in_issuer(&format!("kind: {kind}")), ["3:6: missing-field"]);
+        assert_eq!(in_issuer(&format!("kind: {kind}, url: {wrong}")), [format!("3:{}: value", 21 + kind.len())]);
+        assert!(
+            Directory::with(&format!("{LEAST}issuers: {{ a: {{ kind: {kind}, url: {right} }} }}")).load(&[]).is_ok()
+        );
+    }
+    for kind in ["gitlab", "buildkite", "google", "terraform-cloud"] {
+        assert!(Directory::with(&format!("{LEAST}issuers: {{ a: {{ kind: {kind} }} }}")).load(&[]).is_ok());
+    }
+}
+
+#[test]
 fn azure_takes_one_tenant_by_its_guid() {
     for wrong in ["common", "organizations", "'{tenantid}'", "acme.onmicrosoft.com", "6f8dabcd000011112222333344445555"]
     {
@@ -201,6 +247,36 @@ fn azure_takes_one_tenant_by_its_guid() {
         let fields = format!("kind: azure, url: 'https://login.microsoftonline.com/{wrong}'");
         assert_eq!(in_issuer(&fields), ["3:26: value"], "{wrong}");
     }
+}
+
+#[test]
+fn azure_takes_several_tenants_only_by_a_list_of_them() {
+    let (one, other) = ("00000001-0000-1111-2222-333344445555", "00000002-0000-1111-2222-333344445555");
+    let azure = |fields: &str| in_issuer(&format!("kind: azure, {fields}"));
+    assert_eq!(azure("tenants: []"), ["3:30: value"]);
+    for wrong in ["common", "'{tenantid}'", "'*'", "acme.onmicrosoft.com", one] {
+        assert_eq!(azure(&format!("tenants: [{one}, {wrong}]")), ["3:69: value"], "{wrong}");
+    }
+    assert_eq!(azure(&format!("tenant: {one}, tenants: [{other}]")), ["3:67: conflict"]);
+    assert_eq!(azure(&format!("tenant: {one}, cloud: germany")), ["3:74: value"]);
+    assert_eq!(azure("url: https://login.microsoftonline.us/x/v2.0, cloud: us-government"), ["3:67: conflict"]);
+    for other_kind in ["tenants: [x]", "cloud: china"] {
+        assert_eq!(in_issuer(&format!("kind: github-actions, {other_kind}")), ["3:30: wrong-kind"]);
+    }
+    let read = |fields: &str| {
+        let text = format!("{LEAST}issuers: {{ a: {{ kind: azure, {fields} }} }}");
+        let [issuer] = <[_; 1]>::try_from(Directory::with(&text).load(&[]).unwrap().issuers).unwrap();
+        (issuer.tenants, issuer.cloud)
+    };
+    let both = vec![one.to_owned(), other.to_owned()];
+    assert_eq!(read(&format!("tenants: [{one}, {other}]")), (both.clone(), Cloud::Public));
+    assert_eq!(read(&format!("tenants: [{one}, {other}], cloud: china")), (both, Cloud::China));
+    assert_eq!(
+        after_issuer(&format!(
+            "issuers:\n  a: {{ kind: azure, tenants: [{one}, {other}] }}\n  b: {{ kind: azure, tenant: {other} }}"
+        )),
+        ["4:3: same-issuer"]
+    );
 }
 
 #[test]

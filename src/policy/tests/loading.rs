@@ -126,6 +126,86 @@ fn an_issuer_that_many_tenants_share_needs_an_immutable_id_and_something_narrowe
 }
 
 #[test]
+fn every_platform_that_all_customers_share_asks_for_its_own_immutable_ids() {
+    let of = |issuer: &str, lines: &str| fault_ids(&policy("p", issuer, lines, "user: u"));
+    for (issuer, lines) in [
+        ("gitlab", "{ project_path: acme/shop, ref_protected: \"true\" }"),
+        ("gitlab", "{ namespace_id: \"7201\", ref_path: refs/heads/main }"),
+        ("buildkite", "{ organization_slug: acme, pipeline_slug: shop }"),
+        ("buildkite", "{ organization_id: x, build_branch: main }"),
+        ("google", "{ email: payments-api@acme-prod.iam.gserviceaccount.com }"),
+        ("google", "{ sub: { prefix: \"1049\" } }"),
+        (
+            "terraform-cloud",
+            "{ sub: \"organization:acme:project:Default Project:workspace:shop-prod:run_phase:apply\" }",
+        ),
+        ("terraform-cloud", "{ terraform_organization_id: org-1, terraform_run_phase: apply }"),
+    ] {
+        assert_eq!(of(issuer, lines), ["tenant-pin"], "{issuer} {lines}");
+    }
+    for (issuer, lines) in [
+        ("gitlab", "{ project_id: \"20411\" }"),
+        ("gitlab", "{ namespace_id: \"7201\", project_path: { glob: \"acme/*\" } }"),
+        ("buildkite", "{ organization_id: x, pipeline_slug: shop }"),
+        ("google", "{ sub: \"104918273645091827364\" }"),
+        ("terraform-cloud", "{ terraform_organization_id: org-1, terraform_workspace_name: { prefix: shop- } }"),
+        ("circleci", "{ oidc.circleci.com/project-id: x, oidc.circleci.com/ssh-rerun: false }"),
+        ("aws", "{ sub: \"arn:aws:iam::123456789012:role/payments-api\" }"),
+        ("fly", "{ app_name: payments-api }"),
+    ] {
+        assert_eq!(of(issuer, lines), [""; 0], "{issuer} {lines}");
+    }
+}
+
+#[test]
+fn a_subject_that_somebody_else_can_come_to_have_is_a_warning() {
+    let of = |issuer: &str, lines: &str| {
+        let (_, faults) = load(&[("p.yaml", &policy("p", issuer, lines, "user: u"))]);
+        assert!(!faults.has_errors(), "{faults}");
+        faults.iter().map(crate::diagnostic::Diagnostic::id).collect::<Vec<_>>()
+    };
+    for (issuer, lines) in [
+        ("acme-ghes", "{ sub: \"repo:acme/shop:ref:refs/heads/main\" }"),
+        ("acme-ghes", "{ sub: [\"repo:acme@65/shop@7:pull_request\", \"repo:acme/shop:environment:prod\"] }"),
+        ("acme-ghes", "{ sub: { glob: \"repo:acme/*:pull_request\" }, repository_id: { present: true } }"),
+        ("acme-ghes", "{ sub: { prefix: \"repo:acme/\" } }"),
+        ("github", "{ repository_owner_id: \"65\", sub: { prefix: \"repo:acme-65/shop-123456:\" } }"),
+    ] {
+        assert_eq!(of(issuer, lines), ["subject-form"], "{lines}");
+    }
+    for (issuer, lines) in [
+        ("acme-ghes", "{ sub: \"repo:acme/shop:ref:refs/heads/main\", repository_id: \"7\" }"),
+        ("acme-ghes", "{ sub: \"repo:acme@65/shop@7:ref:refs/heads/main\" }"),
+        ("acme-ghes", "{ sub: { not: \"repo:acme/shop:pull_request\" }, repository: acme/shop }"),
+        ("acme-ghes", "{ sub: \"repository_id:7\" }"),
+        ("github", "{ repository_owner_id: \"65\", sub: { prefix: \"repo:acme/shop:\" } }"),
+        ("partner", "{ sub: \"repo:acme/shop:ref:refs/heads/main\" }"),
+    ] {
+        assert_eq!(of(issuer, lines), [""; 0], "{lines}");
+    }
+}
+
+#[test]
+fn a_claim_that_the_caller_chooses_is_no_identity() {
+    const TAGS: &str = "/https:~1~1sts.amazonaws.com~1/request_tags/team";
+    const ROLE: &str = "sub: \"arn:aws:iam::123456789012:role/a\"";
+    let of = |lines: &str, user: &str| load(&[("p.yaml", &policy("p", "aws", lines, &format!("user: {user}")))]).1;
+    let alone = of(&format!("{{ {TAGS}: payments }}"), "u");
+    assert!(alone.has_errors() && alone.to_string().contains("p.yaml:3:10: error[caller-chosen]"), "{alone}");
+    let asked = of(&format!("{{ /https:~1~1sts.amazonaws.com~1/request_tags: {{ present: true }}, {TAGS}: x }}"), "u");
+    assert_eq!(asked.iter().count(), 2);
+    let beside = of(&format!("{{ {ROLE}, {TAGS}: payments }}"), "u");
+    assert!(!beside.has_errors() && beside.to_string().contains("warning[caller-chosen]"), "{beside}");
+    assert!(of(&format!("{{ {ROLE} }}"), &format!("\"aws-{{{TAGS}}}\"")).has_errors());
+    let condition = "user: u\ncondition: claims[\"https://sts.amazonaws.com/\"].request_tags.team == \"payments\"";
+    let with = |lines: &str| fault_ids(&policy("p", "aws", lines, condition));
+    assert_eq!(with("{ sub: { present: true } }"), ["caller-chosen"]);
+    assert_eq!(with(&format!("{{ {ROLE} }}")), [""; 0]);
+    let principals = "/https:~1~1sts.amazonaws.com~1/principal_tags/team";
+    assert!(of(&format!("{{ {ROLE}, {principals}: payments }}"), &format!("\"aws-{{{principals}}}\"")).is_empty());
+}
+
+#[test]
 fn all_faults_of_all_files_are_reported_at_once_in_the_order_of_the_files() {
     let good = policy("good", "partner", "{ sub: x }", "user: u");
     let (_, faults) = load(&[

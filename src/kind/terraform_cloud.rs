@@ -1,0 +1,55 @@
+//! HCP Terraform and Terraform Enterprise: workload identity of a run.
+
+use std::time::Duration;
+
+use super::{HOUR, Kind, NamedBy, Shared, SingleUse, TenantPin};
+use crate::vocab::{Algorithm, ClaimType};
+
+/// The issuer of all organizations; `sub` has their names, and spaces in them.
+const PUBLIC: &str = "https://app.terraform.io";
+
+pub(super) static KIND: Kind = Kind {
+    name: "terraform-cloud",
+    named_by: NamedBy::Url { default: Some(PUBLIC) },
+    shares_identifier: false,
+    own_settings: &[],
+    check_url: super::any_url,
+    algorithms: &[Algorithm::RS256],
+    closed_algorithms: None,
+    claims: &CLAIMS,
+    open: false,
+    single_use: SingleUse::Always,
+    // A token lives as long as its run may take.
+    max_lifetime: Duration::from_secs(24 * HOUR),
+    tenant_pin: Some(TenantPin {
+        shared: Shared::At(&[PUBLIC, "https://app.eu.terraform.io"]),
+        // Names of organizations and workspaces are given to somebody else after a rename.
+        alternatives: &[&["terraform_workspace_id"], &["terraform_organization_id"]],
+        narrower: &[
+            "terraform_workspace_id",
+            "terraform_workspace_name",
+            "terraform_project_id",
+            "terraform_full_workspace",
+            "sub",
+        ],
+    }),
+    immutable: &["terraform_workspace_id", "terraform_organization_id", "terraform_project_id"],
+    subject: None,
+    caller_chosen: &[],
+    check_header: super::any_header,
+    check_claims: super::any_claims,
+    check_key_issuer: super::any_key_issuer,
+    fixture: super::fixture!("terraform-cloud"),
+};
+
+const CLAIMS: [(&str, ClaimType); 9] = [
+    ("terraform_full_workspace", ClaimType::String),
+    ("terraform_organization_id", ClaimType::String),
+    ("terraform_organization_name", ClaimType::String),
+    ("terraform_project_id", ClaimType::String),
+    ("terraform_project_name", ClaimType::String),
+    ("terraform_run_id", ClaimType::String),
+    ("terraform_run_phase", ClaimType::String),
+    ("terraform_workspace_id", ClaimType::String),
+    ("terraform_workspace_name", ClaimType::String),
+];
