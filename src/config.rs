@@ -10,6 +10,7 @@ mod environment;
 mod layers;
 mod section;
 mod keys;
+mod cluster;
 mod issuers;
 mod broker;
 

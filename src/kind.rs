@@ -6,7 +6,7 @@
 
 mod azure;
 mod github_actions;
-mod kubernetes;
+pub mod kubernetes;
 mod oidc;
 pub mod spiffe;
 

@@ -11,7 +11,7 @@ use crate::yaml::{Entry, Node, Yaml};
 
 use super::section::Section;
 use super::settings::IssuerSettings;
-use super::{keys, schema};
+use super::{cluster, keys, schema};
 
 /// A larger clock difference is a fault to mend, not to allow for.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
@@ -59,6 +59,7 @@ impl Reader<'_> {
         })?;
         refuse_fields_of_other_kinds(&section, kind, faults);
         let danger_allow_http = section.flag("danger_allow_http", faults);
+        let in_cluster = section.flag("in_cluster", faults);
         let fetching = keys::read(&section, kind, (self.trust_bundles, danger_allow_http), faults);
         Some(IssuerSettings {
             kind,
@@ -74,7 +75,7 @@ impl Reader<'_> {
             max_lifetime: section.duration("max_lifetime", (SECOND, Duration::MAX), faults),
             leeway: section.duration("leeway", (Duration::ZERO, LONGEST_LEEWAY), faults),
             allow_additional_audiences: section.flag("allow_additional_audiences", faults),
-            allow_private_network: section.flag("allow_private_network", faults),
+            allow_private_network: section.flag("allow_private_network", faults) || in_cluster,
             allow_missing_kid: section.flag("allow_missing_kid", faults),
             stale_keys_for: section.duration("stale_keys_for", (Duration::ZERO, Duration::MAX), faults),
             claims: self.claims(&section, faults),
@@ -168,6 +169,9 @@ fn url(
     danger_allow_http: bool,
     faults: &mut Diagnostics,
 ) -> Option<IssuerUrl> {
+    if cluster::is_in_cluster(section, kind) && !section.has("url") {
+        return cluster::default_issuer();
+    }
     match kind.named_by {
         NamedBy::Url { default: None } => section.require("url", faults),
         NamedBy::TrustDomain => return None,

@@ -9,9 +9,9 @@ use crate::kind::IssuerKind;
 use crate::vocab::{IssuerUrl, is_loopback_host};
 use crate::yaml::Yaml;
 
-use super::schema;
 use super::section::Section;
 use super::settings::KeySource;
+use super::{cluster, schema};
 
 /// Where the keys are, and what fetching them needs.
 pub(super) struct Fetching {
@@ -28,6 +28,9 @@ pub(super) fn read(
     (trust_bundles, danger_allow_http): (&Path, bool),
     faults: &mut Diagnostics,
 ) -> Fetching {
+    if cluster::is_in_cluster(issuer, kind) {
+        return cluster::in_cluster(issuer, Path::new(cluster::MOUNT), faults);
+    }
     let keys = issuer.section("keys", ("`keys`", schema::KEYS), faults);
     let is_spiffe = kind == IssuerKind::SPIFFE;
     let bundle = is_spiffe.then(|| issuer.section("bundle", ("`bundle`", schema::BUNDLE), faults)).flatten();

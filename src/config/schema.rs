@@ -77,6 +77,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("trust_domain", Shape::Text("prod.example.com")),
     ("bundle", Shape::Fields(BUNDLE)),
     ("keys", Shape::Fields(KEYS)),
+    ("in_cluster", Shape::Boolean),
     ("audiences", Shape::List("[\"https://broker.example.com\"]")),
     ("algorithms", Shape::List("[RS256, ES256]")),
     ("ca_file", Shape::Text("ca.pem")),

@@ -192,6 +192,22 @@ fn each_kind_needs_its_own_fields_and_refuses_the_others() {
 }
 
 #[test]
+fn in_cluster_is_kubernetes_alone_and_says_everything_about_fetching() {
+    assert_eq!(in_issuer("kind: github-actions, in_cluster: true"), ["3:30: wrong-kind"]);
+    assert_eq!(in_issuer("kind: kubernetes, in_cluster: false"), ["3:6: missing-field"], "then `url` is needed");
+    let found = in_issuer("kind: kubernetes, in_cluster: true, keys: { url: https://a.example }, ca_file: ca.pem");
+    assert_eq!(found.iter().filter(|fault| fault.ends_with("conflict")).count(), 2, "{found:?}");
+}
+
+#[test]
+fn the_issuer_of_legacy_secret_tokens_cannot_be_configured() {
+    let faults =
+        faults(&format!("{LEAST}issuers:\n  a: {{ kind: kubernetes, url: kubernetes/serviceaccount }}\n"), &[]);
+    assert_eq!(places(&faults), ["3:31: value"]);
+    assert!(faults.to_string().contains("never expire"), "{faults}");
+}
+
+#[test]
 fn azure_takes_one_tenant_by_its_guid() {
     for wrong in ["common", "organizations", "'{tenantid}'", "acme.onmicrosoft.com", "6f8dabcd000011112222333344445555"]
     {

@@ -1,0 +1,96 @@
+//! What only a `kubernetes` issuer says: `in_cluster`.
+
+use std::path::Path;
+
+use url::Url;
+
+use crate::diagnostic::Diagnostics;
+use crate::kind::IssuerKind;
+use crate::vocab::IssuerUrl;
+use crate::yaml::Yaml;
+
+use super::keys::Fetching;
+use super::section::Section;
+use super::settings::KeySource;
+
+/// Where every pod finds its cluster's CA and its own token (Kubernetes, "Accessing the API from a Pod").
+pub(super) const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// The API server's name inside its own cluster.
+const KEYS: &str = "https://kubernetes.default.svc/openid/v1/jwks";
+/// The `--service-account-issuer` of a cluster whose operator chose none.
+const DEFAULT_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// Whether the issuer is the cluster that the broker itself runs in.
+pub(super) fn is_in_cluster(issuer: &Section<'_>, kind: IssuerKind) -> bool {
+    let set = issuer.entry("in_cluster").map(|entry| &entry.value.value);
+    kind == IssuerKind::KUBERNETES && matches!(set, Some(Yaml::Bool(true)))
+}
+
+/// The `iss` of an in-cluster issuer without `url`.
+pub(super) fn default_issuer() -> Option<IssuerUrl> {
+    IssuerUrl::parse(DEFAULT_ISSUER).ok()
+}
+
+/// How the keys of the broker's own cluster are fetched, with what its pod has under `mount`.
+pub(super) fn in_cluster(issuer: &Section<'_>, mount: &Path, faults: &mut Diagnostics) -> Fetching {
+    for name in ["keys", "ca_file", "bearer_token_file"] {
+        if issuer.has(name) {
+            let message = format!("`in_cluster` and `{name}` both say how the keys are fetched");
+            faults.push(issuer.fault_at_key(name, "conflict", message).fix("keep one of them"));
+        }
+    }
+    let (ca_file, token) = (mount.join("ca.crt"), mount.join("token"));
+    for file in [&ca_file, &token] {
+        if let Err(error) = std::fs::File::open(file) {
+            let message = format!("`in_cluster`: {}: {error}", file.display());
+            let fix = "run the broker in a pod that mounts its service account (automountServiceAccountToken: true), \
+                       or name `keys`, `ca_file` and `bearer_token_file` in its place";
+            faults.push(issuer.fault("in_cluster", "missing-file", message).fix(fix));
+        }
+    }
+    Fetching {
+        keys: Url::parse(KEYS).map_or(KeySource::Discovery(None), KeySource::Url),
+        ca_file: Some(ca_file),
+        bearer_token_file: Some(token),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::schema;
+    use crate::diagnostic::Source;
+
+    fn read(text: &str, mount: &Path) -> (Fetching, Diagnostics) {
+        let mut faults = Diagnostics::new();
+        let source = Source::new("c.yaml", text);
+        let node = crate::yaml::documents(&source, &mut faults).pop().unwrap();
+        let section = Section::open(&source, &node, ("an issuer", schema::ISSUER), &mut faults).unwrap();
+        assert!(is_in_cluster(&section, IssuerKind::KUBERNETES) && !is_in_cluster(&section, IssuerKind::OIDC));
+        (in_cluster(&section, mount, &mut faults), faults)
+    }
+
+    #[test]
+    fn a_pod_s_own_mount_says_how_its_cluster_s_keys_are_fetched() {
+        let mount = tempfile::tempdir().unwrap();
+        for name in ["ca.crt", "token"] {
+            std::fs::write(mount.path().join(name), "").unwrap();
+        }
+        let (fetching, faults) = read("kind: kubernetes\nin_cluster: true\n", mount.path());
+        assert!(faults.is_empty(), "{faults}");
+        assert_eq!(fetching.keys, KeySource::Url(KEYS.parse().unwrap()));
+        assert_eq!(fetching.ca_file, Some(mount.path().join("ca.crt")));
+        assert_eq!(fetching.bearer_token_file, Some(mount.path().join("token")));
+    }
+
+    #[test]
+    fn outside_a_pod_each_missing_file_is_named_with_the_fix() {
+        let mount = tempfile::tempdir().unwrap();
+        let (_, faults) = read("kind: kubernetes\nin_cluster: true\n", mount.path());
+        let text = faults.to_string();
+        assert_eq!(faults.iter().filter(|fault| fault.id() == "missing-file").count(), 2, "{text}");
+        for expected in ["ca.crt", "/token", "automountServiceAccountToken", "c.yaml:2:13"] {
+            assert!(text.contains(expected), "no {expected} in {text}");
+        }
+    }
+}
