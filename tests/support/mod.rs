@@ -7,6 +7,7 @@
 pub mod assertion;
 pub mod broker;
 pub mod faulty;
+pub mod cluster;
 pub mod issuer;
 pub mod keys;
 pub mod minted;
