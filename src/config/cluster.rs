@@ -1,4 +1,4 @@
-//! What only a `kubernetes` issuer says: `in_cluster`.
+//! What only a `kubernetes` issuer says: `in_cluster`, and an `iss` that several clusters share.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::yaml::Yaml;
 
 use super::keys::Fetching;
 use super::section::Section;
-use super::settings::KeySource;
+use super::settings::{IssuerSettings, KeySource};
 
 /// Where every pod finds its cluster's CA and its own token (Kubernetes, "Accessing the API from a Pod").
 pub(super) const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -29,6 +29,13 @@ pub(super) fn is_in_cluster(issuer: &Section<'_>, kind: IssuerKind) -> bool {
 /// The `iss` of an in-cluster issuer without `url`.
 pub(super) fn default_issuer() -> Option<IssuerUrl> {
     IssuerUrl::parse(DEFAULT_ISSUER).ok()
+}
+
+/// Whether these are two clusters, which may share an `iss`: many clusters' operators chose none, and then the key that
+/// verifies tells them apart. The same source of keys would be one cluster twice; another CA does not make another
+/// server.
+pub(super) fn are_two(one: &IssuerSettings, other: &IssuerSettings) -> bool {
+    one.kind == other.kind && one.kind.shares_identifier && one.keys != other.keys
 }
 
 /// How the keys of the broker's own cluster are fetched, with what its pod has under `mount`.

@@ -128,10 +128,15 @@ impl Reader<'_> {
         if self.own.is_some_and(|own| identifiers.iter().any(|identifier| identifier == own.as_str())) {
             refuse(format!("`{}` is this broker itself", entry.key), "remove it; our own tokens are no assertions");
         }
-        for (_, other) in earlier.iter().filter(|(_, other)| !other.disabled) {
+        let fix = if issuer.kind.shares_identifier {
+            "keep one, set `disabled: true` on the other, or, if they are two clusters, give each its own `keys`"
+        } else {
+            "keep one, or set `disabled: true` on the other"
+        };
+        for (_, other) in earlier.iter().filter(|(_, other)| !other.disabled && !cluster::are_two(issuer, other)) {
             if let Some(shared) = identifiers.iter().find(|identifier| self::identifiers(other).contains(identifier)) {
                 let message = format!("`{}` and `{}` are the same issuer, {shared}", entry.key, other.name);
-                refuse(message, "keep one, or set `disabled: true` on the other");
+                refuse(message, fix);
             }
         }
     }

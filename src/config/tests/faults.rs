@@ -321,11 +321,30 @@ fn two_enabled_issuers_of_the_same_tokens_are_refused() {
 }
 
 #[test]
+fn two_clusters_may_share_an_iss_when_each_has_its_own_keys() {
+    let pair = |one: &str, other: &str| {
+        let cluster = "kind: kubernetes, url: https://kubernetes.default.svc.cluster.local";
+        let text = format!("{LEAST}issuers:\n  a: {{ {cluster}{one} }}\n  b: {{ {cluster}{other} }}\n");
+        Directory::with(&text).load(&[]).map_or_else(|faults| places(&faults), |_| Vec::new())
+    };
+    let (first, second) = (", keys: { url: https://10.1.0.1/jwks }", ", keys: { url: https://10.2.0.1/jwks }");
+    assert_eq!(pair(first, second), [""; 0]);
+    assert_eq!(pair(first, ", keys: { file: ci.jwks.json }"), [""; 0]);
+    assert_eq!(pair(first, ""), [""; 0]);
+    assert_eq!(pair(first, first), ["4:3: same-issuer"], "one cluster twice");
+    assert_eq!(pair("", ""), ["4:3: same-issuer"]);
+    assert_eq!(pair(first, &format!("{first}, ca_file: ca.pem")), ["4:3: same-issuer"], "a CA is no other server");
+    assert_eq!(pair(first, &format!("{first}, disabled: true")), [""; 0]);
+}
+
+#[test]
 fn the_documentations_examples_are_right_but_for_the_files_they_name() {
     let page = include_str!("../../../docs/configuration.md");
     let examples: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     assert!(Directory::with(examples[0]).load(&[]).is_ok());
-    let faults = faults(examples[1], &[]);
-    assert!(faults.iter().all(|fault| fault.id() == "missing-file"), "{faults}");
+    for example in examples.iter().skip(1) {
+        let faults = faults(example, &[]);
+        assert!(faults.iter().all(|fault| fault.id() == "missing-file"), "{faults}");
+    }
 }
