@@ -6,8 +6,8 @@
 
 pub mod assertion;
 pub mod broker;
-pub mod faulty;
 pub mod cluster;
+pub mod faulty;
 pub mod issuer;
 pub mod keys;
 pub mod minted;
