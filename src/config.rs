@@ -20,7 +20,8 @@ mod tests;
 use std::path::Path;
 
 pub use settings::{
-    AdminListener, AdminSettings, Config, IssuerSettings, KeySource, SigningAlgorithm, TlsFiles, TokenSettings,
+    AdminListener, AdminSettings, Config, IssuerSettings, KeySource, ReviewSettings, SigningAlgorithm, TlsFiles,
+    TokenSettings,
 };
 
 use crate::diagnostic::Diagnostics;

@@ -1,6 +1,6 @@
 //! The path of a token. Start reading here.
 //!
-//! request → client_auth → issuer → key → claims → policy → workload → mint → audit. Each stage's output is the proof
+//! request → client_auth → issuer → key → claims → policy → review → workload → mint → audit. Each stage's output is the proof
 //! that the stage was passed, so none can be left out: without a permit there is no user, without a user no token.
 
 mod explain;
@@ -21,8 +21,9 @@ use crate::claims::VerifiedClaims;
 use crate::client_auth::{self, Presented, Throttle, UnverifiedAssertion};
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
-use crate::policy::{self, Permit};
+use crate::policy;
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
+use crate::review::Confirmed;
 use crate::store::{ExchangeCommit, ReplayClaim, Store};
 use crate::vocab::{ClientId, TraceId, UserName};
 use crate::workload::{self, Admission, credentials};
@@ -94,8 +95,8 @@ impl Exchange {
 
         let (admission, replay) = match presented {
             Presented::Assertion(assertion) => {
-                let (permit, replay) = self.admit(*assertion, request.client().id.as_ref(), trail).await?;
-                (Admission::Policy(Box::new(permit)), replay)
+                let (confirmed, replay) = self.admit(*assertion, request.client().id.as_ref(), trail).await?;
+                (Admission::Policy(Box::new(confirmed)), replay)
             }
             Presented::Secret(secret) => {
                 trail.request(request.grant_name(), Some(&secret.client_id));
@@ -117,13 +118,13 @@ impl Exchange {
         Ok(Granted { token, grant: request.grant_name() })
     }
 
-    /// issuer → key → claims → policy: from an assertion to the one user it may become.
+    /// issuer → key → claims → policy → review: from an assertion to the one user it may become.
     async fn admit(
         &self,
         assertion: UnverifiedAssertion,
         client_id: Option<&ClientId>,
         trail: &mut Trail,
-    ) -> Result<(Permit, Option<ReplayClaim>), Failure> {
+    ) -> Result<(Confirmed, Option<ReplayClaim>), Failure> {
         trail.assertion(&assertion);
         let rules = self.rules.load_full();
         let issuers = rules.issuers.trusted(&assertion)?;
@@ -139,7 +140,8 @@ impl Exchange {
         match decision.outcome {
             Ok(permit) => {
                 trail.permit(&permit);
-                Ok((permit, claims.replay().cloned()))
+                let confirmed = rules.reviews.confirm(permit, &claims).await?;
+                Ok((confirmed, claims.replay().cloned()))
             }
             Err(refusal) => {
                 trail.explain(

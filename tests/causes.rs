@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const STAGES: [&str; 14] = [
+const STAGES: [&str; 15] = [
     "request.",
     "client_auth.",
     "assertion.",
@@ -12,6 +12,7 @@ const STAGES: [&str; 14] = [
     "key.",
     "claims.",
     "policy.",
+    "review.",
     "secret.",
     "workload.",
     "mint.",

@@ -1,4 +1,4 @@
-//! What only a `kubernetes` issuer says: `in_cluster`, and an `iss` that several clusters share.
+//! What only a `kubernetes` issuer says: `in_cluster`, `review`, and an `iss` that several clusters share.
 
 use std::path::Path;
 
@@ -9,9 +9,10 @@ use crate::kind::IssuerKind;
 use crate::vocab::IssuerUrl;
 use crate::yaml::Yaml;
 
-use super::keys::Fetching;
+use super::keys::{self, Fetching};
+use super::schema;
 use super::section::Section;
-use super::settings::{IssuerSettings, KeySource};
+use super::settings::{IssuerSettings, KeySource, ReviewSettings};
 
 /// Where every pod finds its cluster's CA and its own token (Kubernetes, "Accessing the API from a Pod").
 pub(super) const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -62,10 +63,57 @@ pub(super) fn in_cluster(issuer: &Section<'_>, mount: &Path, faults: &mut Diagno
     }
 }
 
+/// Which API server is asked about tokens: the one that has the keys, or the one that `review` names.
+pub(super) fn review(
+    issuer: &Section<'_>,
+    fetching: &Fetching,
+    (trust_bundles, danger_allow_http): (&Path, bool),
+    faults: &mut Diagnostics,
+) -> Option<ReviewSettings> {
+    match &issuer.entry("review")?.value.value {
+        Yaml::Bool(false) => None,
+        Yaml::Bool(true) => {
+            let found = keys_server(fetching);
+            if found.is_none() {
+                let message = "`review: true` asks the API server that `keys.url` names, with its `bearer_token_file`; \
+                               this issuer does not have both";
+                let fix = "write `review: { url: https://10.1.0.1:6443, ca_file: cluster-ca.pem, \
+                           bearer_token_file: /var/run/reviewer-token }`";
+                faults.push(issuer.fault("review", "missing-field", message).fix(fix));
+            }
+            found
+        }
+        _ => {
+            let named = issuer.section("review", ("`review`", schema::REVIEW), faults)?;
+            named.require("url", faults);
+            named.require("bearer_token_file", faults);
+            let url = named.text("url", faults, |text| match keys::remote(text) {
+                Ok(url) if url.query().is_some() => Err("must have no query"),
+                read => read,
+            });
+            let is_plain_http = url.as_ref().is_some_and(|url| url.scheme() == "http");
+            keys::refuse_plain_http(&named, ("url", is_plain_http), danger_allow_http, faults);
+            let ca_file = named.existing_file("ca_file", trust_bundles, faults);
+            let bearer_token_file = named.existing_file("bearer_token_file", trust_bundles, faults)?;
+            Some(ReviewSettings { url: url?, ca_file, bearer_token_file })
+        }
+    }
+}
+
+/// The API server that publishes the keys itself; a cloud's public issuer needs no bearer token and reviews nothing.
+fn keys_server(fetching: &Fetching) -> Option<ReviewSettings> {
+    let url = match &fetching.keys {
+        KeySource::Url(url) => url.join("/").ok()?,
+        KeySource::Discovery(Some(url)) => Url::parse(url.as_str()).ok()?.join("/").ok()?,
+        _ => return None,
+    };
+    let bearer_token_file = fetching.bearer_token_file.clone()?;
+    Some(ReviewSettings { url, ca_file: fetching.ca_file.clone(), bearer_token_file })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::schema;
     use crate::diagnostic::Source;
 
     fn read(text: &str, mount: &Path) -> (Fetching, Diagnostics) {

@@ -61,6 +61,7 @@ impl Reader<'_> {
         let danger_allow_http = section.flag("danger_allow_http", faults);
         let in_cluster = section.flag("in_cluster", faults);
         let fetching = keys::read(&section, kind, (self.trust_bundles, danger_allow_http), faults);
+        let review = cluster::review(&section, &fetching, (self.trust_bundles, danger_allow_http), faults);
         Some(IssuerSettings {
             kind,
             url: url(&section, kind, danger_allow_http, faults),
@@ -80,6 +81,7 @@ impl Reader<'_> {
             stale_keys_for: section.duration("stale_keys_for", (Duration::ZERO, Duration::MAX), faults),
             claims: self.claims(&section, faults),
             danger_allow_http,
+            review,
             disabled: section.flag("disabled", faults),
             name: name.ok()?,
         })

@@ -150,7 +150,7 @@ fn only_one(section: &Section<'_>, names: &[&'static str], faults: &mut Diagnost
 }
 
 /// A URL to fetch from. Unlike an issuer identifier it may have a query.
-fn remote(text: &str) -> Result<Url, &'static str> {
+pub(super) fn remote(text: &str) -> Result<Url, &'static str> {
     const RULE: &str = "must start with https:// (http:// only on a loopback address)";
     let url = Url::parse(text).map_err(|_| "must be a URL such as https://idp.example.com/jwks")?;
     // SPIFFE Federation section 5.2.1.1; a password belongs into `bearer_token_file`.

@@ -12,6 +12,8 @@ pub(super) enum Shape {
     Boolean,
     /// `true`, or a string like this example.
     BooleanOrText(&'static str),
+    /// `true`, or a mapping of these fields.
+    BooleanOrFields(&'static [Field]),
     /// A list of strings, written like this example.
     List(&'static str),
     /// A mapping of these fields.
@@ -25,7 +27,7 @@ impl Shape {
     pub(super) fn example(&self) -> String {
         match self {
             Shape::Text(example) | Shape::BooleanOrText(example) | Shape::List(example) => (*example).to_owned(),
-            Shape::Boolean => "true".to_owned(),
+            Shape::Boolean | Shape::BooleanOrFields(_) => "true".to_owned(),
             Shape::Fields(fields) => match fields.first() {
                 Some((name, shape)) => format!("{{ {name}: {} }}", shape.example()),
                 None => "{}".to_owned(),
@@ -91,6 +93,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("stale_keys_for", Shape::Text("24h")),
     ("claims", Shape::Named(&Shape::Text("string"))),
     ("danger_allow_http", Shape::Boolean),
+    ("review", Shape::BooleanOrFields(REVIEW)),
     ("disabled", Shape::Boolean),
 ];
 
@@ -108,4 +111,11 @@ pub(super) const BUNDLE: &[Field] = &[
     ("url", Shape::Text("https://spire.example.com/bundle")),
     ("profile", Shape::Text("https_web")),
     ("file", Shape::Text("prod.example.com.json")),
+];
+
+/// `review:` of a Kubernetes issuer.
+pub(super) const REVIEW: &[Field] = &[
+    ("url", Shape::Text("https://10.1.0.1:6443")),
+    ("ca_file", Shape::Text("cluster-ca.pem")),
+    ("bearer_token_file", Shape::Text("/var/run/reviewer-token")),
 ];

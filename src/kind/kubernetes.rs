@@ -20,7 +20,7 @@ pub(super) static KIND: Kind = Kind {
     named_by: NamedBy::Url { default: None },
     // Many clusters are installed with the same issuer, https://kubernetes.default.svc.cluster.local.
     shares_identifier: true,
-    own_settings: &["in_cluster"],
+    own_settings: &["in_cluster", "review"],
     check_url,
     algorithms: &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384],
     closed_algorithms: None,

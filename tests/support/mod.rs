@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unreachable_pub)] // each test program uses its own part of this
 
+pub mod api_server;
 pub mod assertion;
 pub mod broker;
 pub mod cluster;

@@ -200,6 +200,18 @@ fn in_cluster_is_kubernetes_alone_and_says_everything_about_fetching() {
 }
 
 #[test]
+fn a_review_names_its_api_server_and_the_broker_s_own_token() {
+    let cluster = |fields: &str| in_issuer(&format!("kind: kubernetes, url: https://a.example, {fields}"));
+    assert!(in_issuer("kind: github-actions, review: true").contains(&"3:30: wrong-kind".to_owned()));
+    assert_eq!(cluster("review: true"), ["3:58: missing-field"], "a public issuer reviews nothing");
+    assert_eq!(cluster("review: x"), ["3:58: type"]);
+    assert_eq!(cluster("review: { url: https://b.example }"), ["3:58: missing-field"]);
+    assert_eq!(cluster("review: { url: https://b.example, bearer_token_file: none }"), ["3:103: missing-file"]);
+    assert_eq!(cluster("review: { url: http://127.0.0.1/, bearer_token_file: token }"), ["3:65: plain-http"]);
+    assert_eq!(cluster("review: { url: https://b.example/?a=b, bearer_token_file: token }"), ["3:65: value"]);
+}
+
+#[test]
 fn the_issuer_of_legacy_secret_tokens_cannot_be_configured() {
     let faults =
         faults(&format!("{LEAST}issuers:\n  a: {{ kind: kubernetes, url: kubernetes/serviceaccount }}\n"), &[]);
