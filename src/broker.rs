@@ -18,6 +18,7 @@ use crate::gateway::Gateway;
 use crate::key::{Keys, Previous};
 use crate::mint::{MintFault, Signer, TokenDefaults};
 use crate::relying_party::Verifier;
+use crate::review::Reviews;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Store, StoreFault};
 use crate::workload::credentials::SecretHasher;
@@ -84,7 +85,12 @@ impl Broker {
         let keys = Keys::start(&loaded.issuers, kept, &clock, Some(Arc::clone(&store)), config.proxy.as_ref());
         let verifier = Arc::new(Verifier::new(&config.issuer, signer.jwks(), Arc::clone(&store), Arc::clone(&secrets)));
         let exchange = Exchange {
-            rules: ArcSwap::from_pointee(Rules { issuers: loaded.issuers, keys, policies: loaded.policies }),
+            rules: ArcSwap::from_pointee(Rules {
+                reviews: Reviews::new(&loaded.issuers),
+                issuers: loaded.issuers,
+                keys,
+                policies: loaded.policies,
+            }),
             store,
             throttle: crate::client_auth::Throttle::default(),
             secrets,
@@ -120,7 +126,8 @@ impl Broker {
         let exchange = &self.exchange;
         let (running, store) = (Previous::Running(&old.keys), Some(Arc::clone(&exchange.store)));
         let keys = Keys::start(&loaded.issuers, running, &exchange.clock, store, self.config.proxy.as_ref());
-        let rules = Rules { issuers: loaded.issuers, keys, policies: loaded.policies };
+        let rules =
+            Rules { reviews: Reviews::new(&loaded.issuers), issuers: loaded.issuers, keys, policies: loaded.policies };
         tracing::info!(policy.digest = rules.policies.digest(), "configuration reloaded");
         self.exchange.rules.store(Arc::new(rules));
         self.gateway.replace(loaded.services);

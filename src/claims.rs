@@ -10,6 +10,7 @@ mod replay;
 
 pub use registered::ClaimsRefusal;
 
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::client_auth::UnverifiedAssertion;
@@ -29,6 +30,8 @@ pub struct VerifiedClaims {
     token_id: Option<String>,
     expires_at: UnixTime,
     replay: Option<ReplayClaim>,
+    /// Kept only where the issuer's cluster is asked about it.
+    token: Option<SecretString>,
     members: Map<String, Value>,
 }
 
@@ -58,6 +61,7 @@ impl VerifiedClaims {
             token_id: registered.token_id,
             expires_at: registered.expires_at,
             replay,
+            token: issuer.settings().review.is_some().then(|| SecretString::from(assertion.compact())),
             members: assertion.into_claims(),
         })
     }
@@ -80,6 +84,7 @@ impl VerifiedClaims {
             token_id: None,
             expires_at: svid.not_after(),
             replay: None,
+            token: None,
             members,
         })
     }
@@ -124,6 +129,12 @@ impl VerifiedClaims {
     #[must_use]
     pub fn replay(&self) -> Option<&ReplayClaim> {
         self.replay.as_ref()
+    }
+
+    /// The token itself, where the issuer's cluster is asked about it; for nothing else.
+    #[must_use]
+    pub fn token_for_review(&self) -> Option<&SecretString> {
+        self.token.as_ref()
     }
 
     /// All claims.

@@ -12,6 +12,7 @@ mod section;
 mod bundle_endpoint;
 mod keys;
 mod proxy;
+mod cluster;
 mod issuers;
 mod broker;
 
@@ -22,7 +23,7 @@ use std::path::Path;
 
 pub use proxy::ProxySettings;
 pub use settings::{
-    AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource,
+    AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, ReviewSettings,
     SigningAlgorithm, TlsFiles, TokenSettings,
 };
 

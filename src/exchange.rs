@@ -1,6 +1,6 @@
 //! The path of a token. Start reading here.
 //!
-//! request → client_auth → issuer → key → claims → policy → workload → mint → audit. Each stage's output is the proof
+//! request → client_auth → issuer → key → claims → policy → review → workload → mint → audit. Each stage's output is the proof
 //! that the stage was passed, so none can be left out: without a permit there is no user, without a user no token.
 
 mod explain;
@@ -23,8 +23,9 @@ use crate::client_auth::{
 };
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
-use crate::policy::{self, Permit};
+use crate::policy;
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
+use crate::review::Confirmed;
 use crate::store::{ExchangeCommit, Store};
 use crate::vocab::{ClientId, TraceId, UserName};
 use crate::workload::{self, Admission, credentials};
@@ -106,14 +107,14 @@ impl Exchange {
             Presented::Assertion(assertion) => {
                 let rules = self.rules.load_full();
                 let claims = self.verify(*assertion, &rules, trail).await?;
-                let permit = self.admit(&claims, &rules, request.client().id.as_ref(), trail).await?;
-                (Admission::Policy(Box::new(permit)), claims.replay().cloned())
+                let confirmed = self.admit(&claims, &rules, request.client().id.as_ref(), trail).await?;
+                (Admission::Policy(Box::new(confirmed)), claims.replay().cloned())
             }
             Presented::Certificate(certificate) => {
                 let rules = self.rules.load_full();
                 let claims = self.verify_certificate(&certificate, &rules, trail).await?;
-                let permit = self.admit(&claims, &rules, request.client().id.as_ref(), trail).await?;
-                (Admission::Policy(Box::new(permit)), None)
+                let confirmed = self.admit(&claims, &rules, request.client().id.as_ref(), trail).await?;
+                (Admission::Policy(Box::new(confirmed)), None)
             }
             Presented::Secret(secret) => {
                 trail.request(request.grant_name(), Some(&secret.client_id));
@@ -170,7 +171,7 @@ impl Exchange {
         rules: &Rules,
         client_id: Option<&ClientId>,
         trail: &mut Trail,
-    ) -> Result<Permit, Failure> {
+    ) -> Result<Confirmed, Failure> {
         trail.claims(claims);
         let now = self.clock.now();
         let named = self.named_user(client_id, claims).await?;
@@ -179,7 +180,7 @@ impl Exchange {
         match decision.outcome {
             Ok(permit) => {
                 trail.permit(&permit);
-                Ok(permit)
+                Ok(rules.reviews.confirm(permit, claims).await?)
             }
             Err(refusal) => {
                 trail.explain(

@@ -343,6 +343,7 @@ impl Issuers {
     /// The `iss` is compared byte for byte (RFC 7523 §3, RFC 8725 §3.8): no case, port or slash is normalized.
     fn named_by_url(&self, assertion: &UnverifiedAssertion) -> Result<&[Arc<Issuer>], IssuerRefusal> {
         match assertion.unverified_issuer() {
+            Some(crate::kind::kubernetes::LEGACY_ISSUER) => Err(IssuerRefusal::LegacyToken),
             Some(url) => find(&self.by_url, url).ok_or(IssuerRefusal::Unknown),
             None if assertion.has_issuer() => Err(IssuerRefusal::Malformed { claim: "iss", rule: "is not a string" }),
             None => Err(IssuerRefusal::Missing { claim: "iss" }),

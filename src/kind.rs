@@ -12,7 +12,7 @@ mod fly;
 mod github_actions;
 mod gitlab;
 mod google;
-mod kubernetes;
+pub mod kubernetes;
 mod oidc;
 pub mod spiffe;
 mod terraform_cloud;

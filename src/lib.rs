@@ -18,6 +18,7 @@ pub mod issuer;
 pub mod key;
 pub mod claims;
 pub mod policy;
+pub mod review;
 pub mod workload;
 pub mod mint;
 pub mod audit;

@@ -5,6 +5,7 @@
 pub mod credentials;
 
 use crate::policy::Permit;
+use crate::review::Confirmed;
 use crate::store::{Store, StoreFault, UsedSecret, UserOrigin, UserRecord, UserState};
 use crate::vocab::{ClientId, Scopes, UnixTime, UserName};
 use credentials::ProvenSecret;
@@ -12,8 +13,8 @@ use credentials::ProvenSecret;
 /// What admits a caller: taken by value, so one admission is one user and one token.
 #[derive(Debug)]
 pub enum Admission {
-    /// Policies admitted verified claims.
-    Policy(Box<Permit>),
+    /// Policies admitted verified claims, and their cluster stands by them where it is asked.
+    Policy(Box<Confirmed>),
     /// A client secret was proven.
     Secret(ProvenSecret),
 }
@@ -72,13 +73,14 @@ pub async fn user(admission: Admission, store: &dyn Store, now: UnixTime) -> Res
 impl Admission {
     fn user(&self) -> &UserName {
         match self {
-            Admission::Policy(permit) => permit.user(),
+            Admission::Policy(confirmed) => confirmed.permit().user(),
             Admission::Secret(secret) => secret.user(),
         }
     }
 
     fn just_in_time(&self, now: UnixTime) -> Option<UserRecord> {
-        let Admission::Policy(permit) = self else { return None };
+        let Admission::Policy(confirmed) = self else { return None };
+        let permit = confirmed.permit();
         let policy = permit.policies().first()?.clone();
         let name = permit.user().clone();
         Some(UserRecord { name, origin: UserOrigin::Policy(policy), state: UserState::Enabled, created_at: now })
@@ -96,7 +98,7 @@ impl WorkloadUser {
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         match &self.admission {
-            Admission::Policy(permit) => permit.scopes(),
+            Admission::Policy(confirmed) => confirmed.permit().scopes(),
             Admission::Secret(secret) => secret.scopes(),
         }
     }
@@ -107,7 +109,7 @@ impl WorkloadUser {
     /// Never for a user name, whose grammar is narrower than a client id's.
     pub fn client_id(&self) -> Result<ClientId, crate::vocab::WordFault> {
         match &self.admission {
-            Admission::Policy(permit) => ClientId::parse(permit.user().as_str()),
+            Admission::Policy(confirmed) => ClientId::parse(confirmed.permit().user().as_str()),
             Admission::Secret(secret) => Ok(secret.client_id().clone()),
         }
     }
@@ -116,7 +118,7 @@ impl WorkloadUser {
     #[must_use]
     pub fn permit(&self) -> Option<&Permit> {
         match &self.admission {
-            Admission::Policy(permit) => Some(permit),
+            Admission::Policy(confirmed) => Some(confirmed.permit()),
             Admission::Secret(_) => None,
         }
     }

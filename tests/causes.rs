@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "request.",
     "client_auth.",
     "assertion.",
@@ -13,6 +13,7 @@ const STAGES: [&str; 15] = [
     "key.",
     "claims.",
     "policy.",
+    "review.",
     "secret.",
     "workload.",
     "mint.",

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, SigningAlgorithm};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::key::{Keys, Previous};
+use crate::review::Reviews;
 use crate::yaml::duration_text;
 
 use super::{Failed, Global, output};
@@ -15,7 +16,7 @@ use super::{Failed, Global, output};
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Fetch every issuer's keys as well, and report each
+    /// Fetch every issuer's keys as well, ask the API servers that review tokens, and report each
     #[arg(long)]
     online: bool,
 }
@@ -37,6 +38,7 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<(), Failed> {
 async fn online(checked: &Checked) -> Result<(), Failed> {
     let issuers = &checked.loaded.issuers;
     let keys = Keys::start(issuers, Previous::Nothing, &Clock::system(), None, checked.config.proxy.as_ref());
+    let reviews = Reviews::new(issuers);
     let mut failed = 0;
     for issuer in issuers.iter().filter(|issuer| !issuer.settings().disabled) {
         let fetched = match keys.refresh(issuer.name()).await {
@@ -47,10 +49,15 @@ async fn online(checked: &Checked) -> Result<(), Failed> {
             }
         };
         output::print(&format!("  keys     {}: {}\n", issuer.name(), output::harmless(&fetched)))?;
+        if let Some(asked) = reviews.probe(issuer.name()).await {
+            failed += usize::from(asked.is_err());
+            let said = asked.map_or_else(|fault| format!("FAILED: {fault}"), |()| "the API server answers".to_owned());
+            output::print(&format!("  review   {}: {}\n", issuer.name(), output::harmless(&said)))?;
+        }
     }
     match failed {
         0 => Ok(()),
-        failed => Err(Failed(format!("the keys of {failed} issuer(s) cannot be had; their assertions get 503"))),
+        failed => Err(Failed(format!("{failed} keys or reviews cannot be had; assertions that need them get 503"))),
     }
 }
 

@@ -134,7 +134,7 @@ impl UnverifiedAssertion {
         self.shape
     }
 
-    /// The whole token, for hashing only.
+    /// The whole token: to hash it, or to show it to the cluster that issued it.
     #[must_use]
     pub fn compact(&self) -> &str {
         &self.compact

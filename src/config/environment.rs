@@ -44,7 +44,9 @@ fn resolve(path: &str, file: &Node) -> Result<(Vec<String>, Option<&'static Shap
         }
         let key = key(segment, shape, node)?;
         shape = match shape {
-            Some(Shape::Fields(fields)) => fields.iter().find(|(name, _)| *name == key).map(|(_, shape)| shape),
+            Some(Shape::Fields(fields) | Shape::BooleanOrFields(fields)) => {
+                fields.iter().find(|(name, _)| *name == key).map(|(_, shape)| shape)
+            }
             Some(Shape::Named(each)) => Some(each),
             _ => None,
         };
@@ -55,7 +57,7 @@ fn resolve(path: &str, file: &Node) -> Result<(Vec<String>, Option<&'static Shap
 }
 
 fn key(segment: &str, shape: Option<&Shape>, node: Option<&Node>) -> Result<String, String> {
-    if let Some(Shape::Fields(fields)) = shape {
+    if let Some(Shape::Fields(fields) | Shape::BooleanOrFields(fields)) = shape {
         let known = fields.iter().find(|(name, _)| folded(name) == folded(segment));
         return Ok(known.map_or_else(|| segment.to_ascii_lowercase(), |(name, _)| (*name).to_owned()));
     }
@@ -85,7 +87,9 @@ fn entries(node: &Node) -> &[Entry] {
 fn typed(text: &str, shape: Option<&Shape>, place: &Place) -> Yaml {
     let string = || Yaml::String(text.to_owned());
     match shape {
-        Some(Shape::Boolean | Shape::BooleanOrText(_)) => text.parse().map_or_else(|_| string(), Yaml::Bool),
+        Some(Shape::Boolean | Shape::BooleanOrText(_) | Shape::BooleanOrFields(_)) => {
+            text.parse().map_or_else(|_| string(), Yaml::Bool)
+        }
         Some(Shape::List(_)) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             let node = |item: &str| Node { place: place.clone(), value: Yaml::String(item.to_owned()) };

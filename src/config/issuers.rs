@@ -11,7 +11,7 @@ use crate::yaml::{Entry, Node, Yaml};
 
 use super::section::Section;
 use super::settings::IssuerSettings;
-use super::{keys, schema};
+use super::{cluster, keys, schema};
 
 /// A larger clock difference is a fault to mend, not to allow for.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
@@ -59,7 +59,9 @@ impl Reader<'_> {
         })?;
         refuse_fields_of_other_kinds(&section, kind, faults);
         let danger_allow_http = section.flag("danger_allow_http", faults);
+        let in_cluster = section.flag("in_cluster", faults);
         let fetching = keys::read(&section, kind, (self.trust_bundles, danger_allow_http), faults);
+        let review = cluster::review(&section, &fetching, (self.trust_bundles, danger_allow_http), faults);
         Some(IssuerSettings {
             kind,
             url: url(&section, kind, danger_allow_http, faults),
@@ -76,11 +78,12 @@ impl Reader<'_> {
             max_lifetime: section.duration("max_lifetime", (SECOND, Duration::MAX), faults),
             leeway: section.duration("leeway", (Duration::ZERO, LONGEST_LEEWAY), faults),
             allow_additional_audiences: section.flag("allow_additional_audiences", faults),
-            allow_private_network: section.flag("allow_private_network", faults),
+            allow_private_network: section.flag("allow_private_network", faults) || in_cluster,
             allow_missing_kid: section.flag("allow_missing_kid", faults),
             stale_keys_for: section.duration("stale_keys_for", (Duration::ZERO, Duration::MAX), faults),
             claims: self.claims(&section, faults),
             danger_allow_http,
+            review,
             disabled: section.flag("disabled", faults),
             name: name.ok()?,
         })
@@ -129,10 +132,15 @@ impl Reader<'_> {
         if self.own.is_some_and(|own| identifiers.iter().any(|identifier| identifier == own.as_str())) {
             refuse(format!("`{}` is this broker itself", entry.key), "remove it; our own tokens are no assertions");
         }
-        for (_, other) in earlier.iter().filter(|(_, other)| !other.disabled) {
+        let fix = if issuer.kind.shares_identifier {
+            "keep one, set `disabled: true` on the other, or, if they are two clusters, give each its own `keys`"
+        } else {
+            "keep one, or set `disabled: true` on the other"
+        };
+        for (_, other) in earlier.iter().filter(|(_, other)| !other.disabled && !cluster::are_two(issuer, other)) {
             if let Some(shared) = identifiers.iter().find(|identifier| self::identifiers(other).contains(identifier)) {
                 let message = format!("`{}` and `{}` are the same issuer, {shared}", entry.key, other.name);
-                refuse(message, "keep one, or set `disabled: true` on the other");
+                refuse(message, fix);
             }
         }
     }
@@ -170,6 +178,9 @@ fn url(
     danger_allow_http: bool,
     faults: &mut Diagnostics,
 ) -> Option<IssuerUrl> {
+    if cluster::is_in_cluster(section, kind) && !section.has("url") {
+        return cluster::default_issuer();
+    }
     match kind.named_by {
         NamedBy::Url { default: None } => section.require("url", faults),
         NamedBy::TrustDomain => return None,

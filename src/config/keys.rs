@@ -11,7 +11,7 @@ use crate::yaml::Yaml;
 
 use super::section::Section;
 use super::settings::KeySource;
-use super::{bundle_endpoint, schema};
+use super::{bundle_endpoint, cluster, schema};
 
 /// Where the keys are, and what fetching them needs.
 pub(super) struct Fetching {
@@ -29,6 +29,9 @@ pub(super) fn read(
     (trust_bundles, danger_allow_http): (&Path, bool),
     faults: &mut Diagnostics,
 ) -> Fetching {
+    if cluster::is_in_cluster(issuer, kind) {
+        return cluster::in_cluster(issuer, Path::new(cluster::MOUNT), faults);
+    }
     let keys = issuer.section("keys", ("`keys`", schema::KEYS), faults);
     let is_spiffe = kind == IssuerKind::SPIFFE;
     let bundle = is_spiffe.then(|| issuer.section("bundle", ("`bundle`", schema::BUNDLE), faults)).flatten();
@@ -174,7 +177,7 @@ fn only_one(section: &Section<'_>, names: &[&'static str], faults: &mut Diagnost
 }
 
 /// A URL to fetch from. Unlike an issuer identifier it may have a query.
-fn remote(text: &str) -> Result<Url, &'static str> {
+pub(super) fn remote(text: &str) -> Result<Url, &'static str> {
     const RULE: &str = "must start with https:// (http:// only on a loopback address)";
     let url = Url::parse(text).map_err(|_| "must be a URL such as https://idp.example.com/jwks")?;
     // SPIFFE Federation section 5.2.1.1; a password belongs into `bearer_token_file`.

@@ -12,6 +12,8 @@ pub(super) enum Shape {
     Boolean,
     /// `true`, or a string like this example.
     BooleanOrText(&'static str),
+    /// `true`, or a mapping of these fields.
+    BooleanOrFields(&'static [Field]),
     /// A list of strings, written like this example.
     List(&'static str),
     /// A mapping of these fields.
@@ -25,7 +27,7 @@ impl Shape {
     pub(super) fn example(&self) -> String {
         match self {
             Shape::Text(example) | Shape::BooleanOrText(example) | Shape::List(example) => (*example).to_owned(),
-            Shape::Boolean => "true".to_owned(),
+            Shape::Boolean | Shape::BooleanOrFields(_) => "true".to_owned(),
             Shape::Fields(fields) => match fields.first() {
                 Some((name, shape)) => format!("{{ {name}: {} }}", shape.example()),
                 None => "{}".to_owned(),
@@ -83,6 +85,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("trust_domain", Shape::Text("prod.example.com")),
     ("bundle", Shape::Fields(BUNDLE)),
     ("keys", Shape::Fields(KEYS)),
+    ("in_cluster", Shape::Boolean),
     ("audiences", Shape::List("[\"https://broker.example.com\"]")),
     ("algorithms", Shape::List("[RS256, ES256]")),
     ("ca_file", Shape::Text("ca.pem")),
@@ -97,6 +100,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("stale_keys_for", Shape::Text("24h")),
     ("claims", Shape::Named(&Shape::Text("string"))),
     ("danger_allow_http", Shape::Boolean),
+    ("review", Shape::BooleanOrFields(REVIEW)),
     ("disabled", Shape::Boolean),
 ];
 
@@ -118,4 +122,11 @@ pub(super) const BUNDLE: &[Field] = &[
     ("bootstrap_file", Shape::Text("prod.example.com.json")),
     ("file", Shape::Text("prod.example.com.json")),
     ("workload_api", Shape::Text("unix:///run/spire/sockets/agent.sock")),
+];
+
+/// `review:` of a Kubernetes issuer.
+pub(super) const REVIEW: &[Field] = &[
+    ("url", Shape::Text("https://10.1.0.1:6443")),
+    ("ca_file", Shape::Text("cluster-ca.pem")),
+    ("bearer_token_file", Shape::Text("/var/run/reviewer-token")),
 ];

@@ -158,6 +158,8 @@ pub struct IssuerSettings {
     pub claims: BTreeMap<String, ClaimType>,
     /// Allow `http://` on loopback for this issuer.
     pub danger_allow_http: bool,
+    /// Kubernetes: ask the cluster whether a token still holds before it becomes anybody.
+    pub review: Option<ReviewSettings>,
     /// Configured, but refused as if it were not.
     pub disabled: bool,
 }
@@ -173,6 +175,17 @@ impl IssuerSettings {
             trust_domain: self.trust_domain.as_ref(),
         }
     }
+}
+
+/// An API server that is asked about tokens (Kubernetes `TokenReview`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewSettings {
+    /// The API server, with the path that stands before `/apis` where a proxy adds one.
+    pub url: url::Url,
+    /// PEM file of the only roots that its certificate may have; without it the system's.
+    pub ca_file: Option<PathBuf>,
+    /// File with the broker's own bearer token; read anew for every review.
+    pub bearer_token_file: PathBuf,
 }
 
 /// Where an issuer's keys come from.

@@ -143,6 +143,7 @@ issuers:
         stale_keys_for: Some(Duration::ZERO),
         claims: [("groups".to_owned(), ClaimType::StringList), ("level".to_owned(), ClaimType::Number)].into(),
         danger_allow_http: true,
+        review: None,
         disabled: true,
     };
     assert_eq!(config.issuers, vec![expected]);
@@ -251,4 +252,19 @@ fn a_proxy_is_the_files_and_the_environments_only_when_the_file_says_so() {
     let written = proxy("proxy: http://user:secret@proxy.example", &environment).unwrap();
     assert_eq!((written.secret_url().password(), written.exceptions()), (Some("secret"), ""));
     assert!(!format!("{written} {written:?}").contains("secret"));
+}
+
+#[test]
+fn a_review_asks_the_server_that_has_the_keys_or_the_one_it_names() {
+    let review = |fields: &str| {
+        let text = format!("{LEAST}issuers:\n  a: {{ kind: kubernetes, url: https://a.example, {fields} }}\n");
+        let directory = Directory::with(&text);
+        let found = issuer(&directory.load(&[]).unwrap(), "a").review.clone();
+        found.map(|found| (found.url.to_string(), found.ca_file.is_some(), found.bearer_token_file.ends_with("token")))
+    };
+    let keys = "keys: { url: https://10.1.0.1:6443/openid/v1/jwks, bearer_token_file: token, ca_file: ca.pem }";
+    assert_eq!(review(&format!("{keys}, review: true")), Some(("https://10.1.0.1:6443/".to_owned(), true, true)));
+    let named = "review: { url: https://rancher.example/k8s/clusters/c-1, bearer_token_file: token }";
+    assert_eq!(review(named), Some(("https://rancher.example/k8s/clusters/c-1".to_owned(), false, true)));
+    assert_eq!((review(&format!("{keys}, review: false")), review(keys)), (None, None));
 }

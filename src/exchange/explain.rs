@@ -63,7 +63,10 @@ impl Exchange {
         let explanation = policy::explain(&rules.policies, claims.issuer(), claims.members(), None, now);
         let decided = policy::decide(&rules.policies, &claims, None, now).outcome;
         let verdict = match decided {
-            Ok(_) => admitted(name),
+            Ok(permit) => match rules.reviews.confirm(permit, &claims).await {
+                Ok(_) => admitted(name),
+                Err(failure) => refused(&failure.into(), name),
+            },
             Err(refusal) => refused(&refusal.into(), name),
         };
         let subject_says = claims.issuer().kind().subject_says(claims.members());

@@ -8,6 +8,7 @@ use crate::key::KeyFailure;
 use crate::mint::{CommitRefusal, GrantRefusal};
 use crate::policy::PolicyRefusal;
 use crate::request::{GrantName, RequestRefusal};
+use crate::review::ReviewFailure;
 use crate::store::StoreFault;
 use crate::workload::WorkloadFailure;
 use crate::workload::credentials::SecretFailure;
@@ -30,6 +31,8 @@ pub enum Failure {
     ClientIdMismatch,
     #[error(transparent)]
     Policy(#[from] PolicyRefusal),
+    #[error(transparent)]
+    Review(#[from] ReviewFailure),
     #[error(transparent)]
     Throttled(#[from] Throttled),
     #[error(transparent)]
@@ -70,6 +73,7 @@ impl Failure {
     pub fn side(&self) -> Side {
         match self {
             Failure::Key(KeyFailure::Unavailable { .. })
+            | Failure::Review(ReviewFailure::Unavailable { .. })
             | Failure::Secret(SecretFailure::Fault(_))
             | Failure::Workload(WorkloadFailure::Fault(_))
             | Failure::Grant(GrantRefusal::Fault(_))
@@ -82,6 +86,7 @@ impl Failure {
             | Failure::Claims(_)
             | Failure::ClientIdMismatch
             | Failure::Policy(_)
+            | Failure::Review(ReviewFailure::NotAuthenticated { .. })
             | Failure::Throttled(_)
             | Failure::Secret(_)
             | Failure::GrantNotAllowed
@@ -106,6 +111,7 @@ impl Failure {
             Failure::Claims(refusal) => ("claims", refusal.cause()),
             Failure::ClientIdMismatch => ("policy", "policy.client_id"),
             Failure::Policy(refusal) => ("policy", refusal.cause()),
+            Failure::Review(failure) => ("review", failure.cause()),
             Failure::Workload(failure) => ("workload", failure.cause()),
             Failure::Grant(refusal) => ("mint", refusal.cause()),
             Failure::Commit(refusal) => ("mint", refusal.cause()),

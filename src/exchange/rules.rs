@@ -3,6 +3,7 @@
 use crate::issuer::Issuers;
 use crate::key::Keys;
 use crate::policy::PolicySet;
+use crate::review::Reviews;
 
 /// Issuers, their keys, and policies that belong together. A reload replaces all of them at once.
 pub struct Rules {
@@ -10,6 +11,8 @@ pub struct Rules {
     pub issuers: Issuers,
     /// Their keys.
     pub keys: Keys,
+    /// Which clusters are asked about their tokens.
+    pub reviews: Reviews,
     /// Who may become whom.
     pub policies: PolicySet,
 }

@@ -15,6 +15,7 @@ use crate::exchange::{Failure, Refused};
 use crate::key::KeyFailure;
 use crate::mint::{CommitRefusal, GrantRefusal};
 use crate::request::{GrantName, RequestRefusal};
+use crate::review::ReviewFailure;
 use crate::vocab::TraceId;
 use crate::workload::WorkloadFailure;
 use crate::workload::credentials::SecretFailure;
@@ -139,12 +140,15 @@ pub(super) fn answer(refused: &Refused) -> Answer {
         Failure::Secret(SecretFailure::Fault(_)) => Answer::Unavailable,
         Failure::Secret(_) => Answer::InvalidClient,
         Failure::GrantNotAllowed => Answer::UnauthorizedClient,
-        Failure::Key(KeyFailure::Unavailable { .. }) => Answer::Unavailable,
+        Failure::Key(KeyFailure::Unavailable { .. }) | Failure::Review(ReviewFailure::Unavailable { .. }) => {
+            Answer::Unavailable
+        }
         Failure::Issuer(_)
         | Failure::Key(KeyFailure::Refusal(_) | KeyFailure::Certificate(_))
         | Failure::Claims(_)
         | Failure::ClientIdMismatch
-        | Failure::Policy(_) => failed_assertion(refused.grant),
+        | Failure::Policy(_)
+        | Failure::Review(ReviewFailure::NotAuthenticated { .. }) => failed_assertion(refused.grant),
         Failure::Workload(WorkloadFailure::Fault(_)) => Answer::Unavailable,
         Failure::Workload(_) => failed_assertion(refused.grant),
         Failure::Grant(GrantRefusal::Scope) => Answer::InvalidScope,

@@ -23,6 +23,9 @@ pub enum IssuerRefusal {
     /// Nobody configured this `iss`, byte for byte.
     #[error("no issuer is configured with the assertion's iss")]
     Unknown,
+    /// A Kubernetes secret's token from before bound tokens; its `iss` is the same in every cluster.
+    #[error("a legacy Kubernetes secret token: those never expire and no setting admits them; project a bound token")]
+    LegacyToken,
     /// Nobody configured this trust domain.
     #[error("no SPIFFE issuer is configured with the trust domain of the assertion's sub")]
     TrustDomainUnknown,
@@ -45,6 +48,7 @@ impl IssuerRefusal {
             IssuerRefusal::Missing { .. } => "issuer.missing",
             IssuerRefusal::Malformed { .. } => "issuer.malformed",
             IssuerRefusal::Unknown => "issuer.unknown",
+            IssuerRefusal::LegacyToken => "issuer.legacy_token",
             IssuerRefusal::TrustDomainUnknown => "issuer.trust_domain_unknown",
             IssuerRefusal::Disabled { .. } => "issuer.disabled",
             IssuerRefusal::Shape => "issuer.shape",

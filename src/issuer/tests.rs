@@ -32,6 +32,7 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         stale_keys_for: None,
         claims: std::collections::BTreeMap::new(),
         danger_allow_http: false,
+        review: None,
         disabled: false,
     }
 }

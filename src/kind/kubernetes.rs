@@ -12,13 +12,16 @@ const SUBJECT_PREFIX: &str = "system:serviceaccount:";
 /// What secret-bound tokens before Kubernetes 1.24 had instead of `kubernetes.io`.
 const LEGACY_PREFIX: &str = "kubernetes.io/serviceaccount/";
 
+/// The `iss` of those tokens, in every cluster.
+pub const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+
 pub(super) static KIND: Kind = Kind {
     name: "kubernetes",
     named_by: NamedBy::Url { default: None },
     // Many clusters are installed with the same issuer, https://kubernetes.default.svc.cluster.local.
     shares_identifier: true,
-    own_settings: &[],
-    check_url: super::any_url,
+    own_settings: &["in_cluster", "review"],
+    check_url,
     algorithms: &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384],
     closed_algorithms: None,
     // Namespace, service account, pod and node with their uids, and warnafter.
@@ -37,6 +40,14 @@ pub(super) static KIND: Kind = Kind {
     check_key_issuer: super::any_key_issuer,
     fixture: super::fixture!("kubernetes"),
 };
+
+fn check_url(url: &str) -> Result<(), &'static str> {
+    match url {
+        LEGACY_ISSUER => Err("is what legacy secret tokens say, which never expire and are not accepted; name the \
+                              cluster's own issuer (`kubectl get --raw /.well-known/openid-configuration`)"),
+        _ => Ok(()),
+    }
+}
 
 fn check_claims(_: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
     if claims.keys().any(|name| name.starts_with(LEGACY_PREFIX)) {

@@ -209,7 +209,7 @@ rows! {
                 .claim("kubernetes.io/serviceaccount/namespace", "payments")
                 .claim("kubernetes.io/serviceaccount/service-account.name", "payments-api")
         };
-        row.refuses("its own iss", legacy().claim("iss", "kubernetes/serviceaccount"), "issuer.unknown").await;
+        row.refuses("its own iss", legacy().claim("iss", "kubernetes/serviceaccount"), "issuer.legacy_token").await;
         row.refuses("the cluster's iss", legacy(), "claims.kind_rule").await;
         let unbounded = pod().without("exp").without("aud");
         row.refuses("no exp and no aud", unbounded, "claims.malformed").await;

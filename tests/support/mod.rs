@@ -4,9 +4,11 @@
 
 #![allow(dead_code, unreachable_pub)] // each test program uses its own part of this
 
+pub mod api_server;
 pub mod assertion;
 pub mod broker;
 pub mod certificates;
+pub mod cluster;
 pub mod faulty;
 pub mod issuer;
 pub mod keys;

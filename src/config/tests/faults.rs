@@ -238,6 +238,34 @@ fn an_organizations_own_issuer_is_named_whole() {
 }
 
 #[test]
+fn in_cluster_is_kubernetes_alone_and_says_everything_about_fetching() {
+    assert_eq!(in_issuer("kind: github-actions, in_cluster: true"), ["3:30: wrong-kind"]);
+    assert_eq!(in_issuer("kind: kubernetes, in_cluster: false"), ["3:6: missing-field"], "then `url` is needed");
+    let found = in_issuer("kind: kubernetes, in_cluster: true, keys: { url: https://a.example }, ca_file: ca.pem");
+    assert_eq!(found.iter().filter(|fault| fault.ends_with("conflict")).count(), 2, "{found:?}");
+}
+
+#[test]
+fn a_review_names_its_api_server_and_the_broker_s_own_token() {
+    let cluster = |fields: &str| in_issuer(&format!("kind: kubernetes, url: https://a.example, {fields}"));
+    assert!(in_issuer("kind: github-actions, review: true").contains(&"3:30: wrong-kind".to_owned()));
+    assert_eq!(cluster("review: true"), ["3:58: missing-field"], "a public issuer reviews nothing");
+    assert_eq!(cluster("review: x"), ["3:58: type"]);
+    assert_eq!(cluster("review: { url: https://b.example }"), ["3:58: missing-field"]);
+    assert_eq!(cluster("review: { url: https://b.example, bearer_token_file: none }"), ["3:103: missing-file"]);
+    assert_eq!(cluster("review: { url: http://127.0.0.1/, bearer_token_file: token }"), ["3:65: plain-http"]);
+    assert_eq!(cluster("review: { url: https://b.example/?a=b, bearer_token_file: token }"), ["3:65: value"]);
+}
+
+#[test]
+fn the_issuer_of_legacy_secret_tokens_cannot_be_configured() {
+    let faults =
+        faults(&format!("{LEAST}issuers:\n  a: {{ kind: kubernetes, url: kubernetes/serviceaccount }}\n"), &[]);
+    assert_eq!(places(&faults), ["3:31: value"]);
+    assert!(faults.to_string().contains("never expire"), "{faults}");
+}
+
+#[test]
 fn azure_takes_one_tenant_by_its_guid() {
     for wrong in ["common", "organizations", "'{tenantid}'", "acme.onmicrosoft.com", "6f8dabcd000011112222333344445555"]
     {
@@ -401,6 +429,23 @@ fn two_enabled_issuers_of_the_same_tokens_are_refused() {
         assert!(Directory::with(&text).load(&[]).is_ok(), "{text}");
     }
     assert_eq!(in_issuer("kind: oidc, url: https://broker.example.com"), ["3:3: same-issuer"]);
+}
+
+#[test]
+fn two_clusters_may_share_an_iss_when_each_has_its_own_keys() {
+    let pair = |one: &str, other: &str| {
+        let cluster = "kind: kubernetes, url: https://kubernetes.default.svc.cluster.local";
+        let text = format!("{LEAST}issuers:\n  a: {{ {cluster}{one} }}\n  b: {{ {cluster}{other} }}\n");
+        Directory::with(&text).load(&[]).map_or_else(|faults| places(&faults), |_| Vec::new())
+    };
+    let (first, second) = (", keys: { url: https://10.1.0.1/jwks }", ", keys: { url: https://10.2.0.1/jwks }");
+    assert_eq!(pair(first, second), [""; 0]);
+    assert_eq!(pair(first, ", keys: { file: ci.jwks.json }"), [""; 0]);
+    assert_eq!(pair(first, ""), [""; 0]);
+    assert_eq!(pair(first, first), ["4:3: same-issuer"], "one cluster twice");
+    assert_eq!(pair("", ""), ["4:3: same-issuer"]);
+    assert_eq!(pair(first, &format!("{first}, ca_file: ca.pem")), ["4:3: same-issuer"], "a CA is no other server");
+    assert_eq!(pair(first, &format!("{first}, disabled: true")), [""; 0]);
 }
 
 #[test]
