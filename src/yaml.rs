@@ -95,7 +95,8 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Place), Stop> {
-        match self.events.next() {
+        // Comments are events where any crate in the build asks the parser for them.
+        match self.events.by_ref().find(|event| !matches!(event, Ok((Event::Comment(..), _)))) {
             Some(Ok((event, span))) => Ok((event, place_of(&span))),
             Some(Err(error)) => {
                 let marker = error.marker();
