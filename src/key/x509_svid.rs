@@ -21,7 +21,7 @@ pub(super) enum End {
     Server,
 }
 
-/// A certificate that its trust domain issued to a workload and that is valid now. Only [`verify`] makes one.
+/// A certificate that its trust domain issued to a workload and that is valid now. Only `verify`, below, makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct X509Svid {
     id: SpiffeId,
