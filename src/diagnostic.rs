@@ -4,11 +4,19 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A file's name and text, shared by everything read from it.
 #[derive(Debug, Clone)]
-pub struct Source(Arc<(PathBuf, String)>);
+pub struct Source(Arc<File>);
+
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    text: String,
+    /// Where each line begins, once somebody asked.
+    lines: OnceLock<Vec<usize>>,
+}
 
 impl Source {
     /// A file's text under the name that faults show; `./policies/a.yaml` is shown as `policies/a.yaml`.
@@ -16,7 +24,7 @@ impl Source {
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Source {
         let path: PathBuf = path.into();
         let shown = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
-        Source(Arc::new((shown, text.into())))
+        Source(Arc::new(File { path: shown, text: text.into(), lines: OnceLock::new() }))
     }
 
     /// Reads a file; `None`, and a fault, when it cannot be read.
@@ -33,13 +41,24 @@ impl Source {
     /// The name.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0.0
+        &self.0.path
     }
 
     /// The text.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.0.1
+        &self.0.text
+    }
+
+    /// One line, counted from 1, without its end.
+    #[must_use]
+    pub fn line(&self, number: usize) -> Option<&str> {
+        let starts = self.0.lines.get_or_init(|| {
+            let ends = self.0.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect()
+        });
+        let start = *starts.get(number.checked_sub(1)?)?;
+        self.0.text.get(start..)?.lines().next()
     }
 }
 
@@ -87,7 +106,7 @@ impl Diagnostic {
     #[must_use]
     pub fn error(source: &Source, place: &Place, id: &'static str, message: impl Into<String>) -> Diagnostic {
         let excerpt = match place {
-            Place::At { line, .. } => source.text().lines().nth(line.saturating_sub(1)).map(str::to_owned),
+            Place::At { line, .. } => source.line(*line).map(str::to_owned),
             Place::Environment(_) | Place::File => None,
         };
         Diagnostic {
@@ -184,6 +203,14 @@ impl Diagnostics {
     /// Adds all of another run's.
     pub fn extend(&mut self, other: Diagnostics) {
         self.0.extend(other.0);
+    }
+
+    /// Puts the faults of one file in the order of its lines.
+    pub fn sort_by_line(&mut self) {
+        self.0.sort_by_key(|fault| match fault.place {
+            Place::At { line, .. } => line,
+            Place::Environment(_) | Place::File => 0,
+        });
     }
 
     /// Whether any of them is an error.

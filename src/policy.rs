@@ -7,6 +7,8 @@ mod decide;
 mod document;
 mod evaluate;
 mod explain;
+mod index;
+mod intern;
 mod lint;
 mod load;
 mod matcher;
@@ -17,12 +19,13 @@ mod test_cases;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Decision, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide};
+pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Explanation, PolicyLines, explain};
 pub use load::{PolicySet, test_files};
 pub use test_cases::{CaseResult, TestReport, fixture_names, run_tests};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -55,15 +58,17 @@ impl std::fmt::Display for Mode {
 pub struct Policy {
     name: PolicyName,
     issuer: IssuerName,
-    lines: Vec<Line>,
-    condition: Option<Condition>,
+    lines: Box<[Line]>,
+    condition: Option<Arc<Condition>>,
     user: Template,
     scopes: Scopes,
     token: TokenTerms,
-    attributes: Vec<(String, Template)>,
+    attributes: Box<[(Box<str>, Template)]>,
     mode: Mode,
     expires_at: Option<UnixTime>,
-    file: PathBuf,
+    file: Arc<Path>,
+    /// Where its document begins in that file.
+    line: u32,
 }
 
 /// A policy in a listing.
@@ -115,7 +120,7 @@ impl Policy {
             scopes: self.scopes.clone(),
             mode: self.mode,
             expires: self.expires_at.map(UnixTime::to_rfc3339),
-            file: self.file.clone(),
+            file: self.file.to_path_buf(),
         }
     }
 

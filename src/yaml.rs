@@ -70,15 +70,21 @@ impl Yaml {
 
 /// The documents of a file. An empty file has none; a document that is faulty is reported and left out.
 pub fn documents(source: &Source, faults: &mut Diagnostics) -> Vec<Node> {
-    let mut reader = Reader { source, faults, events: Parser::new_from_str(source.text()) };
     let mut found = Vec::new();
+    each_document(source, faults, |node, _| found.push(node.clone()));
+    found
+}
+
+/// Gives each document of a file to `read`, one after the other: a file may have more than should be in memory at once.
+pub fn each_document(source: &Source, faults: &mut Diagnostics, mut read: impl FnMut(&Node, &mut Diagnostics)) {
+    let mut reader = Reader { source, faults, events: Parser::new_from_str(source.text()) };
     loop {
         match reader.next() {
             Ok((Event::DocumentStart(..), _)) => match reader.root() {
-                Ok(node) => found.push(node),
-                Err(Stop) => return found,
+                Ok(node) => read(&node, reader.faults),
+                Err(Stop) => return,
             },
-            Ok((Event::StreamEnd, _)) | Err(Stop) => return found,
+            Ok((Event::StreamEnd, _)) | Err(Stop) => return,
             Ok(_) => {}
         }
     }

@@ -10,7 +10,7 @@ use super::evaluate::Verdict;
 use super::{Mode, Policy, PolicySet};
 use crate::claims::VerifiedClaims;
 use crate::issuer::TrustedIssuer;
-use crate::vocab::{Audience, PolicyName, Scopes, Subject, UnixTime, UserName};
+use crate::vocab::{Audience, IssuerName, PolicyName, Scopes, Subject, UnixTime, UserName};
 
 /// That policies admit these claims as exactly one user. Only [`decide`] makes one.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl Permit {
 /// Decides. With `wanted`, only that user's policies count.
 #[must_use]
 pub fn decide(policies: &PolicySet, claims: &VerifiedClaims, wanted: Option<&UserName>, now: UnixTime) -> Decision {
-    let candidates = policies.of_issuer(claims.issuer().name());
+    let candidates = policies.candidates(claims.issuer().name(), claims.members());
     let (admitted, shadow) = match admitted(candidates, claims.members(), wanted, now) {
         Ok(found) => found,
         Err((refusal, shadow)) => return Decision { outcome: Err(refusal), shadow },
@@ -163,6 +163,38 @@ pub fn decide(policies: &PolicySet, claims: &VerifiedClaims, wanted: Option<&Use
         assertion_expires_at: claims.expires_at(),
     });
     Decision { outcome, shadow }
+}
+
+/// What policies would do with claims of any provenance. It is an answer, and no [`Permit`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    /// Whom they would become.
+    pub user: UserName,
+    /// What their token could carry.
+    pub scopes: Scopes,
+    /// By which policies.
+    pub policies: Vec<PolicyName>,
+}
+
+/// The same rules as [`decide`], over claims that nobody need have verified.
+///
+/// # Errors
+/// Why the policies refuse.
+pub fn judge(
+    policies: &PolicySet,
+    issuer: &IssuerName,
+    claims: &Map<String, Value>,
+    wanted: Option<&UserName>,
+    now: UnixTime,
+) -> Result<Judgement, PolicyRefusal> {
+    let admitted = admitted(policies.candidates(issuer, claims), claims, wanted, now);
+    let (admitted, _) = admitted.map_err(|(refusal, _)| refusal)?;
+    terms(&admitted.policies)?;
+    Ok(Judgement {
+        scopes: admitted.scopes(),
+        policies: admitted.policies.iter().map(|policy| policy.name.clone()).collect(),
+        user: admitted.user,
+    })
 }
 
 /// One user, and the policies that admit it.
@@ -183,7 +215,7 @@ type Shadow = Vec<ShadowVerdict>;
 
 /// The rules of deciding, over claims of any provenance; `decide` alone turns the answer into a permit.
 pub(super) fn admitted<'a>(
-    candidates: &'a [Policy],
+    candidates: Vec<&'a Policy>,
     claims: &Map<String, Value>,
     wanted: Option<&UserName>,
     now: UnixTime,

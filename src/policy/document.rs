@@ -1,11 +1,13 @@
 //! One policy document: from YAML with positions to a compiled policy, or every fault in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
-use serde_json::Value;
+use serde_json::Number;
 
-use super::matcher::{Line, Matcher, Selector};
+use super::intern::Interner;
+use super::matcher::{Line, Matcher, Scalar, Selector};
+use super::pattern::Glob;
 use super::template::Template;
 use super::{Mode, Policy, TokenTerms, lint, pattern, pin};
 use crate::condition::Condition;
@@ -22,7 +24,13 @@ const RESERVED: [&str; 13] =
     ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "workload", "cnf", "act", "credential"];
 
 /// Reads one document.
-pub(super) fn read(source: &Source, node: &Node, issuers: &Issuers, faults: &mut Diagnostics) -> Option<Policy> {
+pub(super) fn read(
+    source: &Source,
+    node: &Node,
+    issuers: &Issuers,
+    intern: &mut Interner,
+    faults: &mut Diagnostics,
+) -> Option<Policy> {
     let fields = Fields::open(source, node, "a policy", &FIELDS, faults)?;
     fields.require("policy", "policy: a-unique-name", faults);
     fields.require("issuer", "issuer: the name of an issuer in countersign.yaml", faults);
@@ -30,7 +38,8 @@ pub(super) fn read(source: &Source, node: &Node, issuers: &Issuers, faults: &mut
     fields.require("user", "user: the WORKLOAD user, or a template such as gha-{repository_id}", faults);
     let name = fields.parse("policy", faults, PolicyName::parse);
     let issuer = issuer(&fields, issuers, faults);
-    let reader = Reader { source, issuer, fields: &fields };
+    let file = intern.file(source.path());
+    let mut reader = Reader { source, issuer, fields: &fields, intern };
     let lines = reader.lines(faults);
     let user = reader.user(faults);
     let attributes = reader.attributes(faults);
@@ -54,15 +63,16 @@ pub(super) fn read(source: &Source, node: &Node, issuers: &Issuers, faults: &mut
     Some(Policy {
         name: name?,
         issuer: issuer.name().clone(),
-        lines,
+        lines: lines.into(),
         condition,
         user: user?,
         scopes,
         token,
-        attributes,
+        attributes: attributes.into(),
         mode,
         expires_at,
-        file: source.path().to_owned(),
+        file,
+        line: first_line(&node.place),
     })
 }
 
@@ -90,6 +100,13 @@ fn mode(text: &str) -> Result<Mode, &'static str> {
     }
 }
 
+fn first_line(place: &Place) -> u32 {
+    match place {
+        Place::At { line, .. } => u32::try_from(*line).unwrap_or(u32::MAX),
+        Place::Environment(_) | Place::File => 1,
+    }
+}
+
 /// The end of the day, in UTC.
 fn end_of_day(text: &str) -> Result<UnixTime, &'static str> {
     const RULE: &str = "must be a date such as 2027-06-30";
@@ -103,6 +120,7 @@ struct Reader<'a> {
     source: &'a Source,
     issuer: Option<&'a Issuer>,
     fields: &'a Fields<'a>,
+    intern: &'a mut Interner,
 }
 
 impl Reader<'_> {
@@ -110,7 +128,7 @@ impl Reader<'_> {
         Diagnostic::error(self.source, place, id, message)
     }
 
-    fn lines(&self, faults: &mut Diagnostics) -> Vec<Line> {
+    fn lines(&mut self, faults: &mut Diagnostics) -> Vec<Line> {
         let Some(node) = self.fields.node("match") else { return Vec::new() };
         let Yaml::Mapping(entries) = &node.value else {
             let message = format!("`match` must be a mapping of claims, found {}", node.value.type_name());
@@ -124,8 +142,8 @@ impl Reader<'_> {
         entries.iter().filter_map(|entry| self.line(entry, faults)).collect()
     }
 
-    fn line(&self, entry: &Entry, faults: &mut Diagnostics) -> Option<Line> {
-        let selector = Selector::parse(&entry.key);
+    fn line(&mut self, entry: &Entry, faults: &mut Diagnostics) -> Option<Line> {
+        let selector = self.intern.selector(&entry.key);
         let claim_type = self.claim_type(&selector, &entry.key_place, faults)?;
         let matcher = self.matcher(&entry.value, claim_type, faults)?;
         Some(Line { selector, matcher })
@@ -156,14 +174,15 @@ impl Reader<'_> {
         None
     }
 
-    fn matcher(&self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Matcher> {
+    fn matcher(&mut self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Matcher> {
         match &node.value {
             Yaml::Sequence(items) => {
                 if items.is_empty() {
                     let fault = self.fault(&node.place, "contradiction", "an empty list admits nothing");
                     faults.push(fault.fix("name the values that are admitted"));
                 }
-                Some(Matcher::OneOf(items.iter().filter_map(|item| self.value(item, claim, faults)).collect()))
+                let values = items.iter().filter_map(|item| self.value(item, claim, faults));
+                Some(Matcher::OneOf(values.collect()))
             }
             Yaml::Mapping(entries) => match entries.as_slice() {
                 [entry] => self.operator(entry, claim, faults),
@@ -179,7 +198,7 @@ impl Reader<'_> {
         }
     }
 
-    fn operator(&self, entry: &Entry, claim: ClaimType, faults: &mut Diagnostics) -> Option<Matcher> {
+    fn operator(&mut self, entry: &Entry, claim: ClaimType, faults: &mut Diagnostics) -> Option<Matcher> {
         match entry.key.as_str() {
             "not" => self.matcher(&entry.value, claim, faults).map(|inner| Matcher::Not(Box::new(inner))),
             "present" => match entry.value.value {
@@ -190,14 +209,22 @@ impl Reader<'_> {
                     None
                 }
             },
-            "glob" => self.pattern(entry, claim, faults, pattern::glob),
-            "regex" => self.pattern(entry, claim, faults, pattern::regular),
+            "glob" => {
+                let glob = self.pattern(entry, claim, faults, |_, source| Glob::parse(source))?;
+                self.check_pattern(entry, |value| glob.is_match(value), faults);
+                Some(Matcher::Glob(glob))
+            }
+            "regex" => {
+                let regular = self.pattern(entry, claim, faults, Interner::regular)?;
+                self.check_pattern(entry, |value| regular.is_match(value), faults);
+                Some(Matcher::Regex(regular))
+            }
             "prefix" => {
                 let text = self.text(entry, claim, faults)?;
                 if text.is_empty() {
                     faults.push(self.everything(&entry.value.place));
                 }
-                Some(Matcher::Prefix(text))
+                Some(Matcher::Prefix(text.into()))
             }
             other => {
                 let fault = self.fault(&entry.key_place, "matcher", format!("there is no matcher `{other}`"));
@@ -210,30 +237,25 @@ impl Reader<'_> {
         }
     }
 
-    fn pattern(
-        &self,
+    fn pattern<T>(
+        &mut self,
         entry: &Entry,
         claim: ClaimType,
         faults: &mut Diagnostics,
-        compile: fn(&str) -> Result<Regex, String>,
-    ) -> Option<Matcher> {
+        compile: impl FnOnce(&mut Interner, &str) -> Result<T, String>,
+    ) -> Option<T> {
         let source = self.text(entry, claim, faults)?;
-        match compile(&source) {
-            Ok(pattern) => {
-                if pattern::matches_everything(&pattern) {
-                    faults.push(self.everything(&entry.value.place));
-                }
-                Some(Matcher::Pattern { pattern, source: format!("{} {source:?}", entry.key) })
-            }
-            Err(error) => {
-                let fault = self.fault(
-                    &entry.value.place,
-                    "pattern",
-                    format!("the {}: {}", entry.key, error.trim_start_matches("error: ")),
-                );
-                faults.push(fault.fix("correct the pattern; `\\` before a character takes its special meaning away"));
-                None
-            }
+        let compiled = compile(self.intern, &source).map_err(|error| {
+            let message = format!("the {}: {}", entry.key, error.trim_start_matches("error: "));
+            let fault = self.fault(&entry.value.place, "pattern", message);
+            faults.push(fault.fix("correct the pattern; `\\` before a character takes its special meaning away"));
+        });
+        compiled.ok()
+    }
+
+    fn check_pattern(&self, entry: &Entry, is_match: impl Fn(&str) -> bool, faults: &mut Diagnostics) {
+        if pattern::matches_everything(is_match) {
+            faults.push(self.everything(&entry.value.place));
         }
     }
 
@@ -253,13 +275,15 @@ impl Reader<'_> {
     }
 
     /// A value to compare with, of the claim's type.
-    fn value(&self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Value> {
+    fn value(&self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Scalar> {
         let (value, fits) = match &node.value {
-            Yaml::String(text) => (Value::String(text.clone()), is_textual(claim)),
-            Yaml::Int(number) => (Value::from(*number), matches!(claim, ClaimType::Number | ClaimType::Any)),
-            Yaml::Float(number) => (Value::from(*number), matches!(claim, ClaimType::Number | ClaimType::Any)),
-            Yaml::Bool(value) => (Value::Bool(*value), matches!(claim, ClaimType::Boolean | ClaimType::Any)),
-            Yaml::Null | Yaml::Sequence(_) | Yaml::Mapping(_) => {
+            Yaml::String(text) => (Scalar::Text(text.as_str().into()), is_textual(claim)),
+            Yaml::Int(number) => (Scalar::Number((*number).into()), is_or_any(claim, ClaimType::Number)),
+            Yaml::Float(number) if number.is_finite() => {
+                (Scalar::Number(Number::from_f64(*number)?), is_or_any(claim, ClaimType::Number))
+            }
+            Yaml::Bool(value) => (Scalar::Boolean(*value), is_or_any(claim, ClaimType::Boolean)),
+            Yaml::Float(_) | Yaml::Null | Yaml::Sequence(_) | Yaml::Mapping(_) => {
                 let message = format!("expected one value, found {}", node.value.type_name());
                 faults.push(self.fault(&node.place, "claim-type", message));
                 return None;
@@ -277,8 +301,9 @@ impl Reader<'_> {
         None
     }
 
-    fn template(&self, name: &str, node: &Node, faults: &mut Diagnostics) -> Option<Template> {
-        let template = self.fields.parse_node(name, node, faults, Template::parse)?;
+    fn template(&mut self, name: &str, node: &Node, faults: &mut Diagnostics) -> Option<Template> {
+        let read = |text: &str| Template::parse(text, |key| self.intern.selector(key));
+        let template = self.fields.parse_node(name, node, faults, read)?;
         for selector in template.selectors() {
             self.claim_type(selector, &node.place, faults);
         }
@@ -286,16 +311,16 @@ impl Reader<'_> {
     }
 
     /// A claim that the issuer's tokens never have would be an evaluation error in every decision.
-    fn condition(&self, faults: &mut Diagnostics) -> Option<Condition> {
-        let condition = self.fields.parse("condition", faults, |text| Condition::compile(text, &["claims"]))?;
+    fn condition(&mut self, faults: &mut Diagnostics) -> Option<Arc<Condition>> {
+        let condition = self.fields.parse("condition", faults, |text| self.intern.condition(text))?;
         let place = &self.fields.node("condition")?.place;
         for claim in condition.members_read("claims") {
-            self.claim_type(&Selector::Claim(claim.to_owned()), place, faults);
+            self.claim_type(&Selector::Claim(claim.into()), place, faults);
         }
         Some(condition)
     }
 
-    fn user(&self, faults: &mut Diagnostics) -> Option<Template> {
+    fn user(&mut self, faults: &mut Diagnostics) -> Option<Template> {
         let node = self.fields.node("user")?;
         let template = self.template("user", node, faults)?;
         if template.selectors().next().is_none() && template.fixed_user().is_none() {
@@ -305,7 +330,7 @@ impl Reader<'_> {
         Some(template)
     }
 
-    fn attributes(&self, faults: &mut Diagnostics) -> Vec<(String, Template)> {
+    fn attributes(&mut self, faults: &mut Diagnostics) -> Vec<(Box<str>, Template)> {
         let Some(node) = self.fields.node("attributes") else { return Vec::new() };
         let Yaml::Mapping(entries) = &node.value else {
             faults.push(self.fault(&node.place, "type", "`attributes` must be a mapping of names to templates"));
@@ -318,7 +343,7 @@ impl Reader<'_> {
                 faults.push(self.fault(&entry.key_place, "reserved-name", message).fix("choose another name"));
             }
             let template = self.template(&entry.key, &entry.value, faults);
-            attributes.extend(template.map(|template| (entry.key.clone(), template)));
+            attributes.extend(template.map(|template| (entry.key.as_str().into(), template)));
         }
         attributes
     }
@@ -339,6 +364,10 @@ impl Reader<'_> {
             within_assertion: fields.boolean("within_assertion", faults).unwrap_or(false),
         }
     }
+}
+
+fn is_or_any(claim: ClaimType, wanted: ClaimType) -> bool {
+    claim == wanted || claim == ClaimType::Any
 }
 
 fn is_textual(claim: ClaimType) -> bool {

@@ -40,11 +40,11 @@ impl Policy {
         }
         let Some(user) = user else { return Verdict::Error("the user template gives no user name") };
         let mut attributes = BTreeMap::new();
-        for (name, template) in &self.attributes {
+        for (name, template) in self.attributes.iter() {
             let Some(value) = template.render(claims) else {
                 return Verdict::Error("an attribute's template reads an absent claim");
             };
-            attributes.insert(name.clone(), value);
+            attributes.insert(name.to_string(), value);
         }
         Verdict::Admits { user, attributes }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::decide::{admitted, terms};
+use super::decide::judge;
 use super::evaluate::Verdict;
 use super::{Mode, Policy, PolicySet};
 use crate::issuer::Issuer;
@@ -86,8 +86,7 @@ pub fn explain(
     now: UnixTime,
 ) -> Explanation {
     let candidates = policies.of_issuer(issuer.name());
-    let outcome = admitted(candidates, claims, wanted, now).map_err(|(refusal, _)| refusal);
-    let outcome = outcome.and_then(|(admitted, _)| terms(&admitted.policies).map(|_| admitted.user));
+    let outcome = judge(policies, issuer.name(), claims, wanted, now).map(|judged| judged.user);
     let mut explained: Vec<PolicyLines> = candidates.iter().map(|policy| lines(policy, claims, wanted, now)).collect();
     explained.sort_by_key(PolicyLines::misses);
     Explanation {

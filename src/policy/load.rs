@@ -1,51 +1,67 @@
 //! Policies from a directory tree: all files, all faults, in a fixed order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
+use serde_json::{Map, Value};
 
+use super::index::Index;
+use super::intern::Interner;
 use super::{Policy, document};
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::Issuers;
-use crate::vocab::IssuerName;
+use crate::vocab::{IssuerName, PolicyName};
 use crate::yaml;
 
 /// Deepest directory below `policies`: more is a loop of links.
 const MAX_DIRECTORY_DEPTH: usize = 16;
+/// How many files a reader takes at a time.
+const FILES_AT_A_TIME: usize = 32;
 
 /// The policies in force.
 #[derive(Debug, Default)]
 pub struct PolicySet {
-    by_issuer: BTreeMap<IssuerName, Vec<Policy>>,
+    by_issuer: BTreeMap<IssuerName, Issued>,
     digest: String,
 }
 
+/// The policies of one issuer.
+#[derive(Debug, Default)]
+struct Issued {
+    policies: Vec<Policy>,
+    index: Index,
+}
+
 impl PolicySet {
-    /// Reads `directory/**/*.yaml`. Whether the set may be used is for the caller to say: not when `faults` has errors.
+    /// Reads `directory/**/*.yaml`, on every core. Whether the set may be used is for the caller to say: not when `faults`
+    /// has errors.
     #[must_use]
     pub fn load(directory: &Path, issuers: &Issuers, faults: &mut Diagnostics) -> PolicySet {
-        let mut set = PolicySet::default();
-        let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let files = files(directory, is_policy, faults);
         let mut digest = Context::new(&SHA256);
-        for file in files(directory, is_policy, faults) {
-            let Some(source) = Source::read(&file, faults) else { continue };
-            digest.update(file.strip_prefix(directory).unwrap_or(&file).as_os_str().as_encoded_bytes());
+        let mut names = Names::default();
+        let mut by_issuer: BTreeMap<IssuerName, Vec<Policy>> = BTreeMap::new();
+        for (file, found) in files.iter().zip(read_all(&files, issuers)) {
+            let mut here = found.faults;
+            digest.update(file.strip_prefix(directory).unwrap_or(file).as_os_str().as_encoded_bytes());
             digest.update(b"\0");
-            digest.update(source.text().as_bytes());
-            digest.update(b"\0");
-            for node in yaml::documents(&source, faults) {
-                let Some(policy) = document::read(&source, &node, issuers, faults) else { continue };
-                if let Some(first) = names.insert(policy.name.to_string(), file.clone()) {
-                    let message = format!("policy `{}` is also in {}", policy.name, first.display());
-                    let fault = Diagnostic::error(&source, &node.place, "duplicate-policy", message);
-                    faults.push(fault.fix("give one of them another name"));
-                }
-                set.by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
+            digest.update(found.digest.as_ref().map(Digest::as_ref).unwrap_or_default());
+            for policy in found.policies {
+                names.check(&policy, &mut here);
+                by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
             }
+            here.sort_by_line();
+            faults.extend(here);
         }
-        set.digest = hex(digest.finish().as_ref());
-        set
+        let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
+            policies.shrink_to_fit();
+            let index = Index::build(&policies);
+            (issuer, Issued { policies, index })
+        });
+        PolicySet { by_issuer: issued.collect(), digest: hex(digest.finish().as_ref()) }
     }
 
     /// SHA-256 over the files' names and contents.
@@ -56,13 +72,13 @@ impl PolicySet {
 
     /// Every policy, by issuer and then in the order of the files.
     pub fn iter(&self) -> impl Iterator<Item = &Policy> {
-        self.by_issuer.values().flatten()
+        self.by_issuer.values().flat_map(|issued| &issued.policies)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_issuer.values().map(Vec::len).sum()
+        self.by_issuer.values().map(|issued| issued.policies.len()).sum()
     }
 
     /// Whether there are none.
@@ -71,9 +87,81 @@ impl PolicySet {
         self.len() == 0
     }
 
-    /// The policies that may concern an issuer's claims.
+    /// All policies of an issuer.
     pub(super) fn of_issuer(&self, issuer: &IssuerName) -> &[Policy] {
-        self.by_issuer.get(issuer).map(Vec::as_slice).unwrap_or_default()
+        self.by_issuer.get(issuer).map(|issued| issued.policies.as_slice()).unwrap_or_default()
+    }
+
+    /// Those policies of an issuer that can admit these claims, and some more, in the order of the files.
+    pub(super) fn candidates(&self, issuer: &IssuerName, claims: &Map<String, Value>) -> Vec<&Policy> {
+        let Some(issued) = self.by_issuer.get(issuer) else { return Vec::new() };
+        let numbers = issued.index.candidates(claims);
+        numbers.into_iter().filter_map(|number| issued.policies.get(number as usize)).collect()
+    }
+}
+
+/// What one file has.
+#[derive(Default)]
+struct Found {
+    policies: Vec<Policy>,
+    /// Of its content; none, when it could not be read.
+    digest: Option<Digest>,
+    faults: Diagnostics,
+}
+
+/// Reads the files on every core, and answers in their order.
+fn read_all(files: &[PathBuf], issuers: &Issuers) -> Vec<Found> {
+    let chunks: Vec<&[PathBuf]> = files.chunks(FILES_AT_A_TIME).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut intern = Interner::default();
+        let mut parts = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(chunk) = chunks.get(number) else { return parts };
+            let found: Vec<Found> = chunk.iter().map(|file| read(file, issuers, &mut intern)).collect();
+            parts.push((number, found));
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut parts = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..cores.min(chunks.len())).map(|_| scope.spawn(work)).collect();
+        let mut parts = work();
+        for other in others {
+            match other.join() {
+                Ok(more) => parts.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        parts
+    });
+    parts.sort_by_key(|(number, _)| *number);
+    parts.into_iter().flat_map(|(_, found)| found).collect()
+}
+
+fn read(file: &Path, issuers: &Issuers, intern: &mut Interner) -> Found {
+    let mut found = Found::default();
+    let Some(source) = Source::read(file, &mut found.faults) else { return found };
+    found.digest = Some(digest(&SHA256, source.text().as_bytes()));
+    yaml::each_document(&source, &mut found.faults, |node, faults| {
+        found.policies.extend(document::read(&source, node, issuers, intern, faults));
+    });
+    found
+}
+
+/// Where each name was first used.
+#[derive(Default)]
+struct Names(HashMap<PolicyName, (Arc<Path>, u32)>);
+
+impl Names {
+    fn check(&mut self, policy: &Policy, faults: &mut Diagnostics) {
+        let here = (Arc::clone(&policy.file), policy.line);
+        let Some((file, line)) = self.0.insert(policy.name.clone(), here) else { return };
+        let Some(source) = Source::read(&policy.file, faults) else { return };
+        let place = Place::At { line: policy.line as usize, column: 1, width: 1 };
+        let message = format!("policy `{}` is also in {}:{line}", policy.name, file.display());
+        let fault = Diagnostic::error(&source, &place, "duplicate-policy", message);
+        faults.push(fault.fix("give one of them another name"));
     }
 }
 

@@ -1,31 +1,34 @@
 //! One line of a policy's `match`: a claim, and what it must be.
 
-use regex::Regex;
-use serde_json::{Map, Value};
+use std::sync::Arc;
+
+use serde_json::{Map, Number, Value};
+
+use super::pattern::{Glob, Regular};
 
 /// Where a line looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selector {
     /// A top-level claim, by its literal name.
-    Claim(String),
+    Claim(Box<str>),
     /// A JSON Pointer (RFC 6901) into nested claims.
     Pointer {
         /// As written.
-        source: String,
+        source: Box<str>,
         /// The top-level claim.
-        claim: String,
+        claim: Box<str>,
         /// The way from there.
-        steps: Vec<String>,
+        steps: Box<[String]>,
     },
 }
 
 impl Selector {
     /// A key that starts with `/` is a pointer, every other key a name.
     pub(super) fn parse(key: &str) -> Selector {
-        let Some(pointer) = key.strip_prefix('/') else { return Selector::Claim(key.to_owned()) };
+        let Some(pointer) = key.strip_prefix('/') else { return Selector::Claim(key.into()) };
         let mut steps = pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
-        let claim = steps.next().unwrap_or_default();
-        Selector::Pointer { source: key.to_owned(), claim, steps: steps.collect() }
+        let claim = steps.next().unwrap_or_default().into();
+        Selector::Pointer { source: key.into(), claim, steps: steps.collect() }
     }
 
     pub(super) fn source(&self) -> &str {
@@ -66,9 +69,9 @@ impl Selector {
 
     pub(super) fn select<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         match self {
-            Selector::Claim(name) => claims.get(name),
+            Selector::Claim(name) => claims.get(&**name),
             Selector::Pointer { claim, steps, .. } => {
-                steps.iter().try_fold(claims.get(claim)?, |value, step| match value {
+                steps.iter().try_fold(claims.get(&**claim)?, |value, step| match value {
                     Value::Object(members) => members.get(step),
                     Value::Array(items) => items.get(array_index(step)?),
                     _ => None,
@@ -86,17 +89,53 @@ fn array_index(step: &str) -> Option<usize> {
     step.parse().ok()
 }
 
-/// What a claim must be. Values compare by type: `65` is not `"65"`, `true` is not `"true"`.
+/// A value to compare with. Values compare by type: `65` is not `"65"`, `true` is not `"true"`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Scalar {
+    /// A string.
+    Text(Box<str>),
+    /// A number.
+    Number(Number),
+    /// A boolean.
+    Boolean(bool),
+}
+
+impl Scalar {
+    /// Whether this JSON value is it.
+    pub(super) fn is(&self, found: &Value) -> bool {
+        match (self, found) {
+            (Scalar::Text(wanted), Value::String(found)) => **wanted == **found,
+            (Scalar::Boolean(wanted), Value::Bool(found)) => wanted == found,
+            (Scalar::Number(wanted), Value::Number(found)) => equal(found, wanted),
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Scalar {
+    /// As in JSON.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Scalar::Text(text) => Value::from(&**text).fmt(formatter),
+            Scalar::Number(number) => number.fmt(formatter),
+            Scalar::Boolean(value) => value.fmt(formatter),
+        }
+    }
+}
+
+/// What a claim must be.
 #[derive(Debug, Clone)]
 pub(super) enum Matcher {
     /// Equal; a list claim must contain it.
-    Exact(Value),
+    Exact(Scalar),
     /// Equal to one of them.
-    OneOf(Vec<Value>),
-    /// A glob or an anchored regular expression, with its source.
-    Pattern { pattern: Regex, source: String },
+    OneOf(Box<[Scalar]>),
+    /// Matches this glob, whole.
+    Glob(Glob),
+    /// Matches this regular expression, whole.
+    Regex(Arc<Regular>),
     /// Begins with this text.
-    Prefix(String),
+    Prefix(Box<str>),
     /// Is there, or is not.
     Present(bool),
     /// Is there, and is not this.
@@ -112,12 +151,11 @@ impl Matcher {
             (_, Some(claim)) => claim,
         };
         match self {
-            Matcher::Exact(value) => contains(claim, |found| equal(found, value)),
-            Matcher::OneOf(values) => contains(claim, |found| values.iter().any(|value| equal(found, value))),
-            Matcher::Pattern { pattern, .. } => {
-                contains(claim, |found| found.as_str().is_some_and(|s| pattern.is_match(s)))
-            }
-            Matcher::Prefix(prefix) => contains(claim, |found| found.as_str().is_some_and(|s| s.starts_with(prefix))),
+            Matcher::Exact(value) => contains(claim, |found| value.is(found)),
+            Matcher::OneOf(values) => contains(claim, |found| values.iter().any(|value| value.is(found))),
+            Matcher::Glob(glob) => contains_text(claim, |text| glob.is_match(text)),
+            Matcher::Regex(regular) => contains_text(claim, |text| regular.is_match(text)),
+            Matcher::Prefix(prefix) => contains_text(claim, |text| text.starts_with(&**prefix)),
             Matcher::Not(inner) => !claim.is_null() && !inner.holds(Some(claim)),
             Matcher::Present(wanted) => *wanted,
         }
@@ -125,10 +163,7 @@ impl Matcher {
 
     /// Whether it tells callers apart by the claim's value.
     pub(super) fn says_who(&self) -> bool {
-        match self {
-            Matcher::Exact(_) | Matcher::OneOf(_) | Matcher::Pattern { .. } | Matcher::Prefix(_) => true,
-            Matcher::Present(_) | Matcher::Not(_) => false,
-        }
+        !matches!(self, Matcher::Present(_) | Matcher::Not(_))
     }
 
     /// In a policy author's words.
@@ -139,7 +174,8 @@ impl Matcher {
                 let listed: Vec<String> = values.iter().map(ToString::to_string).collect();
                 format!("one of [{}]", listed.join(", "))
             }
-            Matcher::Pattern { source, .. } => source.clone(),
+            Matcher::Glob(glob) => format!("glob {:?}", glob.source()),
+            Matcher::Regex(regular) => format!("regex {:?}", regular.source()),
             Matcher::Prefix(prefix) => format!("prefix {prefix:?}"),
             Matcher::Present(true) => "present".to_owned(),
             Matcher::Present(false) => "absent".to_owned(),
@@ -147,9 +183,22 @@ impl Matcher {
         }
     }
 
-    /// Whether it names the value, or values, it admits: what a tenant pin must do.
-    pub(super) fn is_exact(&self) -> bool {
-        matches!(self, Matcher::Exact(_) | Matcher::OneOf(_))
+    /// The values it admits, when it names them one by one: what a tenant pin must do, and what an index can hold.
+    pub(super) fn named_values(&self) -> Option<&[Scalar]> {
+        match self {
+            Matcher::Exact(value) => Some(std::slice::from_ref(value)),
+            Matcher::OneOf(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// What every text that it admits begins with.
+    pub(super) fn beginning(&self) -> Option<&str> {
+        match self {
+            Matcher::Prefix(prefix) => Some(prefix),
+            Matcher::Glob(glob) => Some(glob.beginning()),
+            _ => None,
+        }
     }
 }
 
@@ -160,23 +209,25 @@ fn contains(claim: &Value, mut holds: impl FnMut(&Value) -> bool) -> bool {
     }
 }
 
+fn contains_text(claim: &Value, holds: impl Fn(&str) -> bool) -> bool {
+    contains(claim, |found| found.as_str().is_some_and(&holds))
+}
+
 /// JSON has one number type: 1 and 1.0 are equal. Whole numbers are compared as such: as floating-point numbers, two
 /// neighbours beyond 2^53 would be equal.
-fn equal(found: &Value, wanted: &Value) -> bool {
+fn equal(found: &Number, wanted: &Number) -> bool {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    match (found, wanted) {
-        (Value::Number(found), Value::Number(wanted)) if found.is_f64() || wanted.is_f64() => {
-            let both = found.as_f64().zip(wanted.as_f64());
-            both.is_some_and(|(found, wanted)| found == wanted && found.abs() < EXACT)
-        }
-        (found, wanted) => found == wanted,
+    if !found.is_f64() && !wanted.is_f64() {
+        return found == wanted;
     }
+    let both = found.as_f64().zip(wanted.as_f64());
+    both.is_some_and(|(found, wanted)| found == wanted && found.abs() < EXACT)
 }
 
 /// A line: where to look, and what must be there.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
-    pub(super) selector: Selector,
+    pub(super) selector: Arc<Selector>,
     pub(super) matcher: Matcher,
 }
 
@@ -187,7 +238,7 @@ impl Line {
 
     /// Whether it names the values of this claim that it admits.
     pub(super) fn pins(&self, claim: &str) -> bool {
-        self.selector.source() == claim && self.matcher.is_exact()
+        self.selector.source() == claim && self.matcher.named_values().is_some()
     }
 }
 
@@ -197,9 +248,18 @@ mod tests {
 
     use super::*;
 
+    fn scalar(value: Value) -> Scalar {
+        match value {
+            Value::String(text) => Scalar::Text(text.into()),
+            Value::Number(number) => Scalar::Number(number),
+            Value::Bool(value) => Scalar::Boolean(value),
+            other => panic!("{other} is no scalar"),
+        }
+    }
+
     #[test]
     fn values_compare_by_type() {
-        let exact = |value: Value, claim: Value| Matcher::Exact(value).holds(Some(&claim));
+        let exact = |value: Value, claim: Value| Matcher::Exact(scalar(value)).holds(Some(&claim));
         assert!(exact(json!("65"), json!("65")) && exact(json!(1), json!(1.0)) && exact(json!("a"), json!(["b", "a"])));
         assert!(
             !exact(json!(65), json!("65")) && !exact(json!(true), json!("true")) && !exact(json!("a"), json!(null))
@@ -208,7 +268,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_compare_exactly() {
-        let equal = |left: Value, right: Value| equal(&left, &right);
+        let equal = |left: Value, right: Value| scalar(right).is(&left);
         assert!(!equal(json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992_i64)));
         assert!(!equal(json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992.0)));
         assert!(
@@ -218,11 +278,11 @@ mod tests {
 
     #[test]
     fn only_an_asked_for_absence_admits_an_absent_claim() {
-        let not = Matcher::Not(Box::new(Matcher::Exact(json!("a"))));
+        let not = Matcher::Not(Box::new(Matcher::Exact(scalar(json!("a")))));
         assert!(!not.holds(None) && !not.holds(Some(&json!(null))) && not.holds(Some(&json!("b"))));
         assert!(!not.holds(Some(&json!(["a", "b"]))));
         assert!(Matcher::Present(false).holds(None) && !Matcher::Present(true).holds(None));
-        assert!(!Matcher::Exact(json!(null)).holds(None));
+        assert!(!Matcher::Exact(scalar(json!("a"))).holds(Some(&json!(null))));
     }
 
     #[test]

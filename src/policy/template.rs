@@ -1,5 +1,7 @@
 //! Texts with claims in them: `gha-{repository_id}`, `{/kubernetes.io/namespace}`.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::matcher::Selector;
@@ -8,20 +10,23 @@ use crate::vocab::UserName;
 /// A parsed template.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
-    source: String,
-    parts: Vec<Part>,
+    source: Box<str>,
+    parts: Box<[Part]>,
     fixed_user: Option<UserName>,
 }
 
 #[derive(Debug, Clone)]
 enum Part {
-    Text(String),
-    Claim(Selector),
+    Text(Box<str>),
+    Claim(Arc<Selector>),
 }
 
 impl Template {
-    /// Reads a template; `{{` and `}}` stand for braces.
-    pub(super) fn parse(source: &str) -> Result<Template, &'static str> {
+    /// Reads a template; `{{` and `}}` stand for braces, and `selector` reads what is between single ones.
+    pub(super) fn parse(
+        source: &str,
+        mut selector: impl FnMut(&str) -> Arc<Selector>,
+    ) -> Result<Template, &'static str> {
         let mut parts = Vec::new();
         let mut text = String::new();
         let mut characters = source.chars().peekable();
@@ -37,9 +42,9 @@ impl Template {
                         return Err("has an empty `{}`; name a claim");
                     }
                     if !text.is_empty() {
-                        parts.push(Part::Text(std::mem::take(&mut text)));
+                        parts.push(Part::Text(std::mem::take(&mut text).into()));
                     }
-                    parts.push(Part::Claim(Selector::parse(&name)));
+                    parts.push(Part::Claim(selector(&name)));
                 }
                 '}' => return Err("has a `}` without its `{`; write `}}` for a brace"),
                 other => text.push(other),
@@ -49,13 +54,13 @@ impl Template {
             return Err("has a `{` without its `}`; write `{{` for a brace");
         }
         if !text.is_empty() {
-            parts.push(Part::Text(text));
+            parts.push(Part::Text(text.into()));
         }
         let fixed = match parts.as_slice() {
             [Part::Text(only)] => UserName::parse(only).ok(),
             _ => None,
         };
-        Ok(Template { source: source.to_owned(), parts, fixed_user: fixed })
+        Ok(Template { source: source.into(), parts: parts.into(), fixed_user: fixed })
     }
 
     pub(super) fn source(&self) -> &str {
@@ -70,7 +75,7 @@ impl Template {
     /// The claims it reads.
     pub(super) fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Claim(selector) => Some(selector),
+            Part::Claim(selector) => Some(&**selector),
             Part::Text(_) => None,
         })
     }
@@ -111,11 +116,15 @@ mod tests {
 
     use super::*;
 
+    fn parse(source: &str) -> Result<Template, &'static str> {
+        Template::parse(source, |key| Arc::new(Selector::parse(key)))
+    }
+
     #[test]
     fn claims_take_their_places_and_nothing_else_does() {
         let claims = json!({ "id": "7", "n": 5, "a": { "b": "x" }, "list": ["x"], "empty": "" });
         let claims = claims.as_object().unwrap();
-        let render = |source: &str| Template::parse(source).unwrap().render(claims);
+        let render = |source: &str| parse(source).unwrap().render(claims);
         assert_eq!(render("gha-{id}-{n}-{/a/b}").as_deref(), Some("gha-7-5-x"));
         assert_eq!(render("{{id}}").as_deref(), Some("{id}"));
         for absent in ["{gone}", "{list}", "{empty}", "{/a}"] {
@@ -125,10 +134,10 @@ mod tests {
 
     #[test]
     fn a_claim_cannot_put_a_user_name_out_of_its_grammar() {
-        let template = Template::parse("gha-{name}").unwrap();
+        let template = parse("gha-{name}").unwrap();
         let user = |value: &str| template.user(json!({ "name": value }).as_object().unwrap());
         assert!(user("ok").is_some());
         assert!(user("a b").is_none() && user("a\r\nX-Admin: 1").is_none());
-        assert!(Template::parse("{a").is_err() && Template::parse("a}").is_err() && Template::parse("{}").is_err());
+        assert!(parse("{a").is_err() && parse("a}").is_err() && parse("{}").is_err());
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::PolicySet;
-use super::decide::{admitted, terms};
+use super::decide::judge;
 use super::explain::explain;
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::issuer::{Issuer, Issuers};
@@ -111,31 +111,29 @@ impl Runner<'_> {
         }
         let name = file.file_name()?.to_str()?;
         let beside = file.with_file_name(name.replace(".test.", "."));
-        let policy = self.policies.iter().find(|policy| policy.file == beside);
+        let policy = self.policies.iter().find(|policy| *policy.file == *beside);
         let of_policy = policy.and_then(|policy| self.issuers.by_name(policy.issuer().as_str()));
         // Clusters that share the iss: the policy beside the test says which is meant.
         of_policy.or(named.first()).map(|issuer| &**issuer)
     }
 
     fn compare(&self, issuer: &Issuer, claims: &Map<String, Value>, expected: &Expected) -> Option<String> {
-        let candidates = self.policies.of_issuer(issuer.name());
-        let outcome = admitted(candidates, claims, None, self.now).ok();
-        let outcome = outcome.filter(|(admitted, _)| terms(&admitted.policies).is_ok());
-        let found = outcome.as_ref().map(|(admitted, _)| (&admitted.user, admitted.scopes()));
+        let outcome = judge(self.policies, issuer.name(), claims, None, self.now).ok();
+        let found = outcome.map(|judged| (judged.user, judged.scopes));
         let describe = |user: &UserName, scopes: &Scopes| format!("{user} with scopes [{}]", scopes.to_wire());
         match (expected, found) {
             (Expected::Denied, None) => None,
             (Expected::Denied, Some((user, scopes))) => {
-                Some(format!("expected: denied\nfound:    admitted as {}", describe(user, &scopes)))
+                Some(format!("expected: denied\nfound:    admitted as {}", describe(&user, &scopes)))
             }
             (Expected::Admitted { user, .. }, None) => {
                 let why = explain(self.policies, issuer, claims, None, self.now).nearest();
                 Some(format!("expected: admitted as {user}\nfound:    {why}"))
             }
             (Expected::Admitted { user, scopes }, Some((found_user, found_scopes))) => {
-                let same = user == found_user && scopes.as_ref().is_none_or(|scopes| *scopes == found_scopes);
+                let same = *user == found_user && scopes.as_ref().is_none_or(|scopes| *scopes == found_scopes);
                 let wanted = scopes.as_ref().map_or(user.to_string(), |scopes| describe(user, scopes));
-                (!same).then(|| format!("expected: {wanted}\nfound:    {}", describe(found_user, &found_scopes)))
+                (!same).then(|| format!("expected: {wanted}\nfound:    {}", describe(&found_user, &found_scopes)))
             }
         }
     }

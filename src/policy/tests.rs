@@ -98,7 +98,8 @@ fn decided(policies: &[String], given: &Value, wanted: Option<&str>) -> Result<S
     let issuers = configured();
     let explanation = explain(&set, issuers.by_name("partner").unwrap(), &claims(given), wanted.as_ref(), NOW);
     let issuer = IssuerName::parse("partner").unwrap();
-    let outcome = decide::admitted(set.of_issuer(&issuer), &claims(given), wanted.as_ref(), NOW);
+    let given = claims(given);
+    let outcome = decide::admitted(set.candidates(&issuer, &given), &given, wanted.as_ref(), NOW);
     let outcome = outcome.map_err(|(refusal, _)| refusal);
     let outcome = outcome.and_then(|(admitted, _)| decide::terms(&admitted.policies).map(|_| admitted.user));
     assert_eq!(explanation.refusal(), outcome.as_ref().err().map(PolicyRefusal::cause));

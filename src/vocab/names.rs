@@ -1,5 +1,7 @@
 //! Names and identifiers: each is a string with a grammar and a length limit.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 /// Why a text is not the word it should be. Carries the rule, never the text.
@@ -17,7 +19,7 @@ macro_rules! word {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Reads the word.

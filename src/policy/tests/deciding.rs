@@ -84,7 +84,9 @@ fn the_strictest_token_settings_win_and_scopes_are_joined() {
     let (set, _) = load(&[("p.yaml", &[first.clone(), second, third].join("---\n"))]);
     let issuer = IssuerName::parse("partner").unwrap();
     let given = claims(&json!({ "sub": "x" }));
-    let Ok((admitted, _)) = decide::admitted(set.of_issuer(&issuer), &given, None, NOW) else { panic!("refused") };
+    let Ok((admitted, _)) = decide::admitted(set.candidates(&issuer, &given), &given, None, NOW) else {
+        panic!("refused")
+    };
     let terms = decide::terms(&admitted.policies).unwrap();
     assert_eq!(terms.lifetime, Some(std::time::Duration::from_secs(300)));
     assert_eq!(terms.audiences.unwrap(), [crate::vocab::Audience::parse("a2").unwrap()]);
@@ -107,7 +109,7 @@ fn a_shadow_policy_is_reported_and_admits_nobody() {
     let (set, _) = load(&[("p.yaml", &partner("watch", "{ sub: x }", "user: u\nmode: shadow"))]);
     let issuer = IssuerName::parse("partner").unwrap();
     let given = claims(&json!({ "sub": "x" }));
-    let Err((refusal, shadow)) = decide::admitted(set.of_issuer(&issuer), &given, None, NOW) else {
+    let Err((refusal, shadow)) = decide::admitted(set.candidates(&issuer, &given), &given, None, NOW) else {
         panic!("admitted")
     };
     assert_eq!(refusal, PolicyRefusal::NoneAdmits);

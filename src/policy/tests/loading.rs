@@ -215,7 +215,7 @@ fn all_faults_of_all_files_are_reported_at_once_in_the_order_of_the_files() {
     ]);
     let ids: Vec<&str> = faults.iter().map(crate::diagnostic::Diagnostic::id).collect();
     let expected =
-        ["duplicate-policy", "unknown-field", "missing-field", "missing-field", "issuer", "matches-everything", "yaml"];
+        ["duplicate-policy", "missing-field", "missing-field", "issuer", "matches-everything", "unknown-field", "yaml"];
     assert_eq!(ids, expected, "{faults}");
     assert!(faults.to_string().contains("did you mean `github`?"));
 }
