@@ -12,7 +12,7 @@ use crate::claims::VerifiedClaims;
 use crate::client_auth::{Method, UnverifiedAssertion, UnverifiedCertificate};
 use crate::issuer::{TrustedIssuer, TrustedIssuers};
 use crate::mint::TokenClaims;
-use crate::policy::{Explanation, Permit, ShadowVerdict};
+use crate::policy::{Explanation, KeptClaims, Permit, ShadowVerdict};
 use crate::request::GrantName;
 use crate::store::AuditRow;
 use crate::vocab::{ClientId, IssuerName, KeyId, PolicyName, Scopes, Subject, TokenId, TraceId, UnixMillis, UserName};
@@ -70,6 +70,10 @@ pub struct Trail {
     certificate_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<ClientId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_user: Option<UserName>,
+    #[serde(flatten)]
+    kept: Option<KeptClaims>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<PolicyName>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +139,8 @@ impl Trail {
             assertion_jti: None,
             certificate_sha256: None,
             client_id: None,
+            named_user: None,
+            kept: None,
             policy: None,
             policies: None,
             user: None,
@@ -204,8 +210,9 @@ impl Trail {
         self.unverified_issuer = None;
     }
 
-    /// The claims hold.
-    pub fn claims(&mut self, claims: &VerifiedClaims) {
+    /// The claims hold; some of them are kept.
+    pub fn claims(&mut self, claims: &VerifiedClaims, kept: KeptClaims) {
+        self.kept = Some(kept);
         self.issuer_name = Some(claims.issuer().name().clone());
         self.subject = Some(claims.subject().clone());
         self.audience = claims.audience().map(str::to_owned);
@@ -213,6 +220,11 @@ impl Trail {
         self.assertion_jti = claims.token_id().map(bounded);
         self.unverified_subject = None;
         self.unverified_key_id = None;
+    }
+
+    /// Beside the assertion the request named a user; only that user's policies count.
+    pub fn named_user(&mut self, user: &UserName) {
+        self.named_user = Some(user.clone());
     }
 
     /// The policies were asked.

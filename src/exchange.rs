@@ -23,7 +23,7 @@ use crate::client_auth::{
 };
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
-use crate::policy;
+use crate::policy::{self, KeptClaims};
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
 use crate::review::Confirmed;
 use crate::store::{ExchangeCommit, Store};
@@ -172,9 +172,10 @@ impl Exchange {
         client_id: Option<&ClientId>,
         trail: &mut Trail,
     ) -> Result<Confirmed, Failure> {
-        trail.claims(claims);
+        trail.claims(claims, KeptClaims::of(claims, &rules.policies));
         let now = self.clock.now();
         let named = self.named_user(client_id, claims).await?;
+        named.iter().for_each(|user| trail.named_user(user));
         let decision = policy::decide(&rules.policies, claims, named.as_ref(), now);
         trail.decided(rules.policies.digest(), decision.shadow);
         match decision.outcome {
@@ -183,9 +184,9 @@ impl Exchange {
                 Ok(rules.reviews.confirm(permit, claims).await?)
             }
             Err(refusal) => {
-                trail.explain(
-                    policy::explain(&rules.policies, claims.issuer(), claims.members(), named.as_ref(), now).nearest(),
-                );
+                let issuer = claims.issuer();
+                let explanation = policy::explain(&rules.policies, issuer, claims.members(), named.as_ref(), now);
+                trail.explain(explanation.nearest().without(&issuer.settings().audit_exclude));
                 Err(refusal.into())
             }
         }

@@ -9,11 +9,13 @@ mod evaluate;
 mod explain;
 mod index;
 mod intern;
+mod kept;
 mod lint;
 mod load;
 mod matcher;
 mod pattern;
 mod pin;
+mod reads;
 mod template;
 mod test_cases;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod tests;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Explanation, PolicyLines, explain};
+pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
 pub use test_cases::{CaseResult, TestReport, fixture_names, run_tests};
 

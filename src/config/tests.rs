@@ -116,6 +116,7 @@ issuers:
     allow_missing_kid: true
     stale_keys_for: 0s
     claims: { groups: string-list, level: number }
+    audit_exclude: [email, phone]
     danger_allow_http: true
     disabled: true
 ";
@@ -142,6 +143,7 @@ issuers:
         allow_missing_kid: true,
         stale_keys_for: Some(Duration::ZERO),
         claims: [("groups".to_owned(), ClaimType::StringList), ("level".to_owned(), ClaimType::Number)].into(),
+        audit_exclude: ["email".to_owned(), "phone".to_owned()].into(),
         danger_allow_http: true,
         review: None,
         disabled: true,

@@ -1,5 +1,6 @@
 //! Why policies admit some claims or not, line by line. The same evaluation as a decision, asked more fully.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -7,12 +8,15 @@ use serde_json::{Map, Value};
 
 use super::decide::judge;
 use super::evaluate::Verdict;
+use super::matcher::Selector;
 use super::{Mode, Policy, PolicySet};
 use crate::issuer::Issuer;
 use crate::vocab::{IssuerName, PolicyName, UnixTime, UserName};
 
 /// Policies kept in an audit record.
 const NEAREST: usize = 3;
+/// Stands for the value of a claim that `audit_exclude` names.
+const EXCLUDED: &str = "a value that audit_exclude keeps out";
 /// Longest shown claim value, in characters.
 const SHOWN_CHARACTERS: usize = 120;
 
@@ -65,6 +69,16 @@ impl Explanation {
     #[must_use]
     pub fn refusal(&self) -> Option<&'static str> {
         self.cause
+    }
+
+    /// The same without the values of these claims.
+    #[must_use]
+    pub fn without(mut self, excluded: &BTreeSet<String>) -> Explanation {
+        let lines = self.policies.iter_mut().flat_map(|policy| &mut policy.lines);
+        for line in lines.filter(|line| excluded.contains(Selector::parse(&line.line).claim())) {
+            EXCLUDED.clone_into(&mut line.found);
+        }
+        self
     }
 
     /// Only the nearest misses, for an audit record.

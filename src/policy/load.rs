@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::index::Index;
 use super::intern::Interner;
-use super::{Policy, document};
+use super::{Policy, document, reads};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::Issuers;
 use crate::vocab::{IssuerName, PolicyName};
@@ -33,6 +33,7 @@ pub struct PolicySet {
 struct Issued {
     policies: Vec<Policy>,
     index: Index,
+    claims_read: reads::ClaimsRead,
 }
 
 impl PolicySet {
@@ -58,8 +59,8 @@ impl PolicySet {
         }
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
             policies.shrink_to_fit();
-            let index = Index::build(&policies);
-            (issuer, Issued { policies, index })
+            let (index, claims_read) = (Index::build(&policies), reads::of(&policies));
+            (issuer, Issued { policies, index, claims_read })
         });
         PolicySet { by_issuer: issued.collect(), digest: hex(digest.finish().as_ref()) }
     }
@@ -68,6 +69,11 @@ impl PolicySet {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Whether a policy of the issuer reads this claim.
+    pub(super) fn reads(&self, issuer: &IssuerName, claim: &str) -> bool {
+        self.by_issuer.get(issuer).is_some_and(|issued| issued.claims_read.contains(claim))
     }
 
     /// Every policy, by issuer and then in the order of the files.
