@@ -246,8 +246,8 @@ fn times_audiences_and_claims_have_limits() {
 
 #[test]
 fn a_misspelt_claim_is_not_silently_kept_in_the_audit_trail() {
-    assert_eq!(in_issuer("kind: google, audit_exclude: [email, emial]"), ["3:45: value"]);
-    let text = format!("{LEAST}issuers:\n  a: {{ kind: google, audit_exclude: emial }}\n");
+    assert_eq!(in_issuer("kind: google, audit_exclude: [email, emails]"), ["3:45: value"]);
+    let text = format!("{LEAST}issuers:\n  a: {{ kind: google, audit_exclude: emails }}\n");
     assert!(Directory::with(&text).load(&[]).unwrap_err().to_string().contains("did you mean `email`?"));
     for good in [
         "kind: github-actions, audit_exclude: [actor, repo_property_tier, jti]",
