@@ -164,22 +164,7 @@ impl PolicyLines {
 
 /// A claim's value as it may be shown: bounded, and without anything a terminal or a log would act on.
 fn shown(value: Option<&Value>) -> String {
-    let Some(value) = value else { return "absent".to_owned() };
-    let text = value.to_string();
-    let mut shown = String::new();
-    for character in text.chars().take(SHOWN_CHARACTERS) {
-        if is_plain(character) { shown.push(character) } else { shown.extend(character.escape_unicode()) }
-    }
-    if text.chars().count() > SHOWN_CHARACTERS {
-        shown.push('…');
-    }
-    shown
-}
-
-/// Neither a control nor a direction-changing character.
-fn is_plain(character: char) -> bool {
-    let changes = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !character.is_control() && !changes
+    value.map_or_else(|| "absent".to_owned(), |value| crate::vocab::shown(&value.to_string(), SHOWN_CHARACTERS))
 }
 
 impl fmt::Display for Explanation {
