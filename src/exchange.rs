@@ -23,7 +23,7 @@ use crate::client_auth::{
 };
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
-use crate::policy::{self, KeptClaims};
+use crate::policy::{self, Depth, KeptClaims, Question};
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
 use crate::review::Confirmed;
 use crate::store::{ExchangeCommit, Store};
@@ -184,9 +184,11 @@ impl Exchange {
                 Ok(rules.reviews.confirm(permit, claims).await?)
             }
             Err(refusal) => {
-                let issuer = claims.issuer();
-                let explanation = policy::explain(&rules.policies, issuer, claims.members(), named.as_ref(), now);
-                trail.explain(explanation.nearest().without(&issuer.settings().audit_exclude));
+                let (issuer, wanted) = (claims.issuer(), named.as_ref());
+                let claims = KeptClaims::whole(claims.members().clone());
+                let question = Question { issuer: issuer.name(), claims: &claims, wanted, now };
+                let explanation = question.explain(&rules.policies, Depth::Record);
+                trail.explain(explanation.without(&issuer.settings().audit_exclude));
                 Err(refusal.into())
             }
         }

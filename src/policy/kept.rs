@@ -4,7 +4,7 @@
 //! policies read, at most 8 KiB of them, and the names of all others. Never the token. A claim that was not kept is
 //! unknown, not absent: whoever asks again must tell the two apart.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::PolicySet;
@@ -20,10 +20,10 @@ const MAX_NAME_BYTES: usize = 128;
 const AND_MORE: &str = "*";
 
 /// Claims in an audit record.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct KeptClaims {
     claims: Map<String, Value>,
-    #[serde(default, rename = "claims_omitted", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "claims_omitted", skip_serializing_if = "Vec::is_empty")]
     omitted: Vec<String>,
 }
 
@@ -40,8 +40,15 @@ impl KeptClaims {
         KeptClaims { claims, omitted: Vec::new() }
     }
 
+    /// What a record has: its `claims` and its `claims_omitted`.
+    #[must_use]
+    pub fn recorded(claims: Map<String, Value>, omitted: Vec<String>) -> KeptClaims {
+        KeptClaims { claims, omitted }
+    }
+
     fn select(members: &Map<String, Value>, issuer: &Issuer, policies: &PolicySet) -> KeptClaims {
-        let is_read = |name: &str| policies.reads(issuer.name(), name);
+        let read = policies.claims_read(issuer.name());
+        let is_read = |name: &str| read.is_some_and(|read| read.names(name));
         let excluded = &issuer.settings().audit_exclude;
         let may_be_kept =
             |name: &str| !excluded.contains(name) && (is_read(name) || issuer.schema().type_of(name).is_some());

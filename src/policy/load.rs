@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::index::Index;
 use super::intern::Interner;
-use super::{Policy, document, reads};
+use super::reads::ClaimsRead;
+use super::{Policy, document};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::Issuers;
 use crate::vocab::{IssuerName, PolicyName};
@@ -33,7 +34,7 @@ pub struct PolicySet {
 struct Issued {
     policies: Vec<Policy>,
     index: Index,
-    claims_read: reads::ClaimsRead,
+    claims_read: ClaimsRead,
 }
 
 impl PolicySet {
@@ -59,7 +60,7 @@ impl PolicySet {
         }
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
             policies.shrink_to_fit();
-            let (index, claims_read) = (Index::build(&policies), reads::of(&policies));
+            let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));
             (issuer, Issued { policies, index, claims_read })
         });
         PolicySet { by_issuer: issued.collect(), digest: hex(digest.finish().as_ref()) }
@@ -71,9 +72,9 @@ impl PolicySet {
         &self.digest
     }
 
-    /// Whether a policy of the issuer reads this claim.
-    pub(super) fn reads(&self, issuer: &IssuerName, claim: &str) -> bool {
-        self.by_issuer.get(issuer).is_some_and(|issued| issued.claims_read.contains(claim))
+    /// What the policies of an issuer read; none, when it has no policies.
+    pub(super) fn claims_read(&self, issuer: &IssuerName) -> Option<&ClaimsRead> {
+        self.by_issuer.get(issuer).map(|issued| &issued.claims_read)
     }
 
     /// Every policy, by issuer and then in the order of the files.

@@ -2,10 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use super::Policy;
+use super::{KeptClaims, Policy};
 
 /// The top-level claims that the policies of an issuer read.
-pub(super) type ClaimsRead = BTreeSet<Box<str>>;
+#[derive(Debug, Default)]
+pub(super) struct ClaimsRead {
+    names: BTreeSet<Box<str>>,
+    /// Whether a condition looks at the claims as a whole.
+    all: bool,
+}
+
+impl ClaimsRead {
+    /// What these policies read. A name is kept once, however many policies read it.
+    pub(super) fn of(policies: &[Policy]) -> ClaimsRead {
+        let mut read = ClaimsRead::default();
+        for policy in policies {
+            read.all |= policy.reads_all();
+            for name in policy.reads() {
+                if !read.names.contains(name) {
+                    read.names.insert(name.into());
+                }
+            }
+        }
+        read
+    }
+
+    /// Whether a policy names this claim.
+    pub(super) fn names(&self, claim: &str) -> bool {
+        self.names.contains(claim)
+    }
+
+    /// Whether a policy may read a claim that was not kept.
+    pub(super) fn miss(&self, kept: &KeptClaims) -> bool {
+        !kept.omitted().is_empty() && (self.all || self.names.iter().any(|name| kept.is_unknown(name)))
+    }
+}
 
 impl Policy {
     /// The top-level claims that its lines, condition and templates name.
@@ -17,18 +48,16 @@ impl Policy {
     }
 
     /// Whether its condition looks at the claims as a whole (`"x" in claims`), so that none may be missing.
-    pub(super) fn reads_all(&self) -> bool {
+    fn reads_all(&self) -> bool {
         self.condition.as_ref().is_some_and(|condition| condition.reads_whole("claims"))
     }
-}
 
-/// What these policies read. A name is kept once, however many policies read it.
-pub(super) fn of(policies: &[Policy]) -> ClaimsRead {
-    let mut read = ClaimsRead::new();
-    for name in policies.iter().flat_map(Policy::reads) {
-        if !read.contains(name) {
-            read.insert(name.into());
+    /// The claims that it reads and that were not kept: what it says of the others is no answer.
+    pub(super) fn misses(&self, kept: &KeptClaims) -> BTreeSet<String> {
+        if kept.omitted().is_empty() {
+            return BTreeSet::new();
         }
+        let unknown = self.reads().filter(|name| kept.is_unknown(name)).map(str::to_owned);
+        unknown.chain(self.reads_all().then(|| kept.omitted().to_vec()).into_iter().flatten()).collect()
     }
-    read
 }

@@ -16,7 +16,7 @@ use crate::issuer::tests::{issuers, settings};
 use crate::kind::IssuerKind;
 use crate::vocab::{ClaimType, IssuerUrl};
 
-const NOW: UnixTime = UnixTime(1_790_000_100);
+pub(super) const NOW: UnixTime = UnixTime(1_790_000_100);
 
 /// One of each kind, named as the shipped policies do, `acme-ghes`, `partner` (open), `declared` (closed) and `old` (disabled).
 pub(super) fn configured() -> Issuers {
