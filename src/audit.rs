@@ -3,6 +3,10 @@
 //! In: facts, as the path proves them. Out: an [`AuditRow`]. A fact is here because a stage proved it, or its name
 //! starts with `unverified_`. The assertion itself never is; its SHA-256 is.
 
+mod observed;
+
+pub use observed::{Observed, Shadowed};
+
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -180,7 +184,7 @@ impl Trail {
 
     /// What an assertion says of itself.
     pub fn assertion(&mut self, assertion: &UnverifiedAssertion) {
-        self.assertion_sha256 = Some(hex(digest(&SHA256, assertion.compact().as_bytes()).as_ref()));
+        self.assertion_sha256 = Some(assertion_sha256(assertion.compact()));
         self.unverified_issuer = assertion.unverified_issuer().map(bounded);
         self.unverified_subject = assertion.unverified_subject().map(bounded);
         self.unverified_key_id = assertion.unverified_key_id().map(|id| bounded(id.as_str()));
@@ -301,6 +305,12 @@ impl Trail {
             json: serde_json::to_string(&record).unwrap_or_default(),
         }
     }
+}
+
+/// By which a record tells an assertion from others.
+#[must_use]
+pub fn assertion_sha256(compact: &str) -> String {
+    hex(digest(&SHA256, compact.as_bytes()).as_ref())
 }
 
 fn bounded(text: &str) -> String {

@@ -7,7 +7,7 @@ mod explain;
 mod failure;
 mod rules;
 
-pub use explain::{Verdict, explain_claims};
+pub use explain::{Past, Verdict, explain_claims};
 pub use failure::{Failure, Refused, Side};
 pub use rules::Rules;
 

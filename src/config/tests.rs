@@ -121,7 +121,6 @@ issuers:
     disabled: true
 ";
     let directory = Directory::with(text);
-    let config = directory.load(&[]).unwrap();
     let expected = IssuerSettings {
         name: "full".parse().unwrap(),
         kind: IssuerKind::OIDC,
@@ -148,7 +147,7 @@ issuers:
         review: None,
         disabled: true,
     };
-    assert_eq!(config.issuers, vec![expected]);
+    assert_eq!(directory.load(&[]).unwrap().issuers, vec![expected]);
 }
 
 const ISSUERS: &str = "\
