@@ -34,6 +34,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::condition::Condition;
 use crate::vocab::{IssuerName, PolicyName, Scopes, UnixTime, UserName};
@@ -64,12 +66,13 @@ impl std::fmt::Display for Mode {
 pub struct Policy {
     name: PolicyName,
     issuer: IssuerName,
-    lines: Box<[Line]>,
+    /// In place, as far as they have room: elsewhere each list would be one more wait for memory.
+    lines: SmallVec<[Line; 5]>,
     condition: Option<Arc<Condition>>,
     user: Template,
     scopes: Scopes,
     token: TokenTerms,
-    attributes: Box<[(Box<str>, Template)]>,
+    attributes: SmallVec<[(SmolStr, Template); 1]>,
     mode: Mode,
     expires_at: Option<UnixTime>,
     file: Arc<Path>,
@@ -122,7 +125,7 @@ impl Policy {
         PolicySummary {
             policy: self.name.clone(),
             issuer: self.issuer.clone(),
-            user: self.user.source().to_owned(),
+            user: self.user.source(),
             scopes: self.scopes.clone(),
             mode: self.mode,
             expires: self.expires_at.map(UnixTime::to_rfc3339),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Number;
+use smol_str::SmolStr;
 
 use super::intern::Interner;
 use super::matcher::{Line, Matcher, Scalar, Selector};
@@ -181,8 +182,8 @@ impl Reader<'_> {
                     let fault = self.fault(&node.place, "contradiction", "an empty list admits nothing");
                     faults.push(fault.fix("name the values that are admitted"));
                 }
-                let values = items.iter().filter_map(|item| self.value(item, claim, faults));
-                Some(Matcher::OneOf(values.collect()))
+                let values: Vec<Scalar> = items.iter().filter_map(|item| self.value(item, claim, faults)).collect();
+                Some(Matcher::OneOf(self.intern.list(values)))
             }
             Yaml::Mapping(entries) => match entries.as_slice() {
                 [entry] => self.operator(entry, claim, faults),
@@ -275,9 +276,9 @@ impl Reader<'_> {
     }
 
     /// A value to compare with, of the claim's type.
-    fn value(&self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Scalar> {
+    fn value(&mut self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Scalar> {
         let (value, fits) = match &node.value {
-            Yaml::String(text) => (Scalar::Text(text.as_str().into()), is_textual(claim)),
+            Yaml::String(text) => (Scalar::Text(self.intern.text(text)), is_textual(claim)),
             Yaml::Int(number) => (Scalar::Number((*number).into()), is_or_any(claim, ClaimType::Number)),
             Yaml::Float(number) if number.is_finite() => {
                 (Scalar::Number(Number::from_f64(*number)?), is_or_any(claim, ClaimType::Number))
@@ -324,13 +325,13 @@ impl Reader<'_> {
         let node = self.fields.node("user")?;
         let template = self.template("user", node, faults)?;
         if template.selectors().next().is_none() && template.fixed_user().is_none() {
-            let rule = UserName::parse(template.source()).err().map(|fault| fault.to_string()).unwrap_or_default();
+            let rule = UserName::parse(&template.source()).err().map(|fault| fault.to_string()).unwrap_or_default();
             faults.push(self.fault(&node.place, "value", rule));
         }
         Some(template)
     }
 
-    fn attributes(&mut self, faults: &mut Diagnostics) -> Vec<(Box<str>, Template)> {
+    fn attributes(&mut self, faults: &mut Diagnostics) -> Vec<(SmolStr, Template)> {
         let Some(node) = self.fields.node("attributes") else { return Vec::new() };
         let Yaml::Mapping(entries) = &node.value else {
             faults.push(self.fault(&node.place, "type", "`attributes` must be a mapping of names to templates"));

@@ -4,8 +4,7 @@
 //! of a pattern, else under nothing. Claims that do not have that value cannot satisfy the line, so leaving the policy
 //! out cannot change a decision; finding one too many costs an evaluation and nothing else.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -24,7 +23,7 @@ pub(super) struct Index {
     /// What policies are filed by.
     drawers: Vec<Drawer>,
     /// By a value's hash. Equal hashes of different values only find a policy too many.
-    folders: HashMap<u64, Folder, BuildHasherDefault<AsItIs>>,
+    folders: Folders,
     /// The contents of the folders that have several policies.
     filed: Vec<u32>,
     /// The policies that no value leads to.
@@ -43,30 +42,42 @@ struct Drawer {
     beginnings: Vec<usize>,
 }
 
-/// The policies of one value.
-#[derive(Debug, Clone, Copy)]
-enum Folder {
-    One(u32),
-    /// A stretch of `filed`.
-    Several {
-        start: u32,
-        length: u32,
-    },
+/// The policies of one value: the only one's number, or a stretch of `filed`. Without any: an empty place.
+#[derive(Debug, Default, Clone, Copy)]
+struct Folder {
+    hash: u64,
+    start: u32,
+    length: u32,
 }
 
-/// The hashes are hashes already.
+/// A hash table with its entries in one piece of memory: a look-up waits once, where the standard one waits twice.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+struct Folders(Box<[Folder]>);
 
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
+impl Folders {
+    fn with_room_for(count: usize) -> Folders {
+        // A third stays empty, so that a search is short.
+        Folders(vec![Folder::default(); count + count / 2 + 1].into())
     }
 
-    fn write(&mut self, _: &[u8]) {}
+    fn insert(&mut self, folder: Folder) {
+        let start = self.place(folder.hash);
+        let (before, after) = self.0.split_at_mut(start);
+        if let Some(place) = after.iter_mut().chain(before).find(|place| place.length == 0) {
+            *place = folder;
+        }
+    }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn find(&self, hash: u64) -> Option<Folder> {
+        let (before, after) = self.0.split_at(self.place(hash));
+        let filled = after.iter().chain(before).take_while(|place| place.length > 0);
+        filled.copied().find(|place| place.hash == hash)
+    }
+
+    /// Where a search begins: the hash, scaled to the table.
+    fn place(&self, hash: u64) -> usize {
+        let scaled = (u128::from(hash) * self.0.len() as u128) >> 64;
+        usize::try_from(scaled).unwrap_or_default()
     }
 }
 
@@ -124,10 +135,10 @@ impl Index {
     }
 
     fn look_up(&self, drawer: &Drawer, value: &Value, found: &mut Vec<u32>) {
-        let mut open = |hash: u64| match self.folders.get(&hash) {
-            Some(Folder::One(number)) => found.push(*number),
-            Some(Folder::Several { start, length }) => {
-                let (start, length) = (*start as usize, *length as usize);
+        let mut open = |hash: u64| match self.folders.find(hash) {
+            Some(Folder { start, length: 1, .. }) => found.push(start),
+            Some(Folder { start, length, .. }) => {
+                let (start, length) = (start as usize, length as usize);
                 found.extend(self.filed.get(start..start + length).unwrap_or_default());
             }
             None => {}
@@ -172,17 +183,17 @@ impl Index {
 
     fn put_away(&mut self, filed: &[(u64, u32)]) {
         let count = |items: usize| u32::try_from(items).unwrap_or(u32::MAX);
+        self.folders = Folders::with_room_for(filed.len());
         for folder in filed.chunk_by(|left, right| left.0 == right.0) {
             let Some((hash, number)) = folder.first() else { continue };
             if let [_] = folder {
-                self.folders.insert(*hash, Folder::One(*number));
+                self.folders.insert(Folder { hash: *hash, start: *number, length: 1 });
                 continue;
             }
-            self.folders.insert(*hash, Folder::Several { start: count(self.filed.len()), length: count(folder.len()) });
+            self.folders.insert(Folder { hash: *hash, start: count(self.filed.len()), length: count(folder.len()) });
             self.filed.extend(folder.iter().map(|(_, number)| *number));
         }
         self.filed.shrink_to_fit();
-        self.folders.shrink_to_fit();
     }
 
     fn value(&self, selector: &Selector, value: &Scalar) -> u64 {

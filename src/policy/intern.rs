@@ -1,12 +1,17 @@
 //! What many policies have in common, kept once: a set of a million names few claims and fewer conditions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::matcher::Selector;
+use smol_str::SmolStr;
+
+use super::matcher::{Scalar, Selector};
 use super::pattern::Regular;
 use crate::condition::{Condition, ConditionFault};
+
+/// Texts and lists that are remembered: those that many policies share come early.
+const MAX_REMEMBERED: usize = 10_000;
 
 /// What was read so far, by how it is written.
 #[derive(Default)]
@@ -15,6 +20,8 @@ pub(super) struct Interner {
     regulars: HashMap<Box<str>, Arc<Regular>>,
     conditions: HashMap<Box<str>, Arc<Condition>>,
     files: HashMap<Box<Path>, Arc<Path>>,
+    texts: HashSet<SmolStr>,
+    lists: HashMap<String, Arc<[Scalar]>>,
 }
 
 impl Interner {
@@ -44,6 +51,34 @@ impl Interner {
         let condition = Arc::new(Condition::compile(source, &["claims"])?);
         self.conditions.insert(source.into(), Arc::clone(&condition));
         Ok(condition)
+    }
+
+    /// A text; only a long one is worth looking for.
+    pub(super) fn text(&mut self, text: &str) -> SmolStr {
+        let fresh = SmolStr::new(text);
+        if !fresh.is_heap_allocated() {
+            return fresh;
+        }
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        if self.texts.len() < MAX_REMEMBERED {
+            self.texts.insert(fresh.clone());
+        }
+        fresh
+    }
+
+    /// A list of values, such as the events that many policies admit.
+    pub(super) fn list(&mut self, values: Vec<Scalar>) -> Arc<[Scalar]> {
+        let written = format!("{values:?}");
+        if let Some(known) = self.lists.get(&written) {
+            return Arc::clone(known);
+        }
+        let list: Arc<[Scalar]> = values.into();
+        if self.lists.len() < MAX_REMEMBERED {
+            self.lists.insert(written, Arc::clone(&list));
+        }
+        list
     }
 
     pub(super) fn file(&mut self, path: &Path) -> Arc<Path> {

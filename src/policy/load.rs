@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 use serde_json::{Map, Value};
@@ -46,7 +47,7 @@ impl PolicySet {
         let mut digest = Context::new(&SHA256);
         let mut names = Names::default();
         let mut by_issuer: BTreeMap<IssuerName, Vec<Policy>> = BTreeMap::new();
-        for (file, found) in files.iter().zip(read_all(&files, issuers)) {
+        read_all(&files, issuers, |file, found| {
             let mut here = found.faults;
             digest.update(file.strip_prefix(directory).unwrap_or(file).as_os_str().as_encoded_bytes());
             digest.update(b"\0");
@@ -57,7 +58,7 @@ impl PolicySet {
             }
             here.sort_by_line();
             faults.extend(here);
-        }
+        });
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
             policies.shrink_to_fit();
             let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));
@@ -116,34 +117,42 @@ struct Found {
     faults: Diagnostics,
 }
 
-/// Reads the files on every core, and answers in their order.
-fn read_all(files: &[PathBuf], issuers: &Issuers) -> Vec<Found> {
+/// Reads the files on every core, and gives what they have to `merge` in their order. Little waits to be merged, so that
+/// a large set is in memory once.
+fn read_all(files: &[PathBuf], issuers: &Issuers, mut merge: impl FnMut(&Path, Found)) {
     let chunks: Vec<&[PathBuf]> = files.chunks(FILES_AT_A_TIME).collect();
     let next = AtomicUsize::new(0);
-    let work = || {
-        let mut intern = Interner::default();
-        let mut parts = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(chunk) = chunks.get(number) else { return parts };
-            let found: Vec<Found> = chunk.iter().map(|file| read(file, issuers, &mut intern)).collect();
-            parts.push((number, found));
-        }
-    };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut parts = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..cores.min(chunks.len())).map(|_| scope.spawn(work)).collect();
-        let mut parts = work();
-        for other in others {
-            match other.join() {
-                Ok(more) => parts.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(cores);
+        for _ in 0..cores.min(chunks.len()) {
+            let (sender, chunks, next) = (sender.clone(), &chunks, &next);
+            scope.spawn(move || {
+                let mut intern = Interner::default();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(chunk) = chunks.get(number) else { return };
+                    let found: Vec<Found> = chunk.iter().map(|file| read(file, issuers, &mut intern)).collect();
+                    if sender.send((number, found)).is_err() {
+                        return;
+                    }
+                }
+            });
         }
-        parts
+        drop(sender);
+        let mut early = BTreeMap::new();
+        for (number, chunk) in chunks.iter().enumerate() {
+            let found = loop {
+                if let Some(found) = early.remove(&number) {
+                    break found;
+                }
+                // A reader that panics takes the whole load with it, when the scope ends.
+                let Ok((number, found)) = receiver.recv() else { return };
+                early.insert(number, found);
+            };
+            chunk.iter().zip(found).for_each(|(file, found)| merge(file, found));
+        }
     });
-    parts.sort_by_key(|(number, _)| *number);
-    parts.into_iter().flat_map(|(_, found)| found).collect()
 }
 
 fn read(file: &Path, issuers: &Issuers, intern: &mut Interner) -> Found {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
+use smol_str::SmolStr;
 
 use super::pattern::{Glob, Regular};
 
@@ -93,7 +94,7 @@ fn array_index(step: &str) -> Option<usize> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scalar {
     /// A string.
-    Text(Box<str>),
+    Text(SmolStr),
     /// A number.
     Number(Number),
     /// A boolean.
@@ -104,7 +105,7 @@ impl Scalar {
     /// Whether this JSON value is it.
     pub(super) fn is(&self, found: &Value) -> bool {
         match (self, found) {
-            (Scalar::Text(wanted), Value::String(found)) => **wanted == **found,
+            (Scalar::Text(wanted), Value::String(found)) => wanted == found,
             (Scalar::Boolean(wanted), Value::Bool(found)) => wanted == found,
             (Scalar::Number(wanted), Value::Number(found)) => equal(found, wanted),
             _ => false,
@@ -116,7 +117,7 @@ impl std::fmt::Display for Scalar {
     /// As in JSON.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Scalar::Text(text) => Value::from(&**text).fmt(formatter),
+            Scalar::Text(text) => Value::from(text.as_str()).fmt(formatter),
             Scalar::Number(number) => number.fmt(formatter),
             Scalar::Boolean(value) => value.fmt(formatter),
         }
@@ -129,7 +130,7 @@ pub(super) enum Matcher {
     /// Equal; a list claim must contain it.
     Exact(Scalar),
     /// Equal to one of them.
-    OneOf(Box<[Scalar]>),
+    OneOf(Arc<[Scalar]>),
     /// Matches this glob, whole.
     Glob(Glob),
     /// Matches this regular expression, whole.

@@ -1,6 +1,7 @@
 //! Globs and regular expressions, both anchored at both ends and matched in linear time.
 
 use regex::{Regex, RegexBuilder};
+use smol_str::SmolStr;
 
 /// Largest compiled pattern.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
@@ -11,7 +12,7 @@ const MAX_SOURCE_BYTES: usize = 1024;
 ///
 /// It is its own program: a regular expression would take some kilobytes a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Glob(Box<str>);
+pub(super) struct Glob(SmolStr);
 
 /// What stands next in a glob.
 enum Step<'a> {

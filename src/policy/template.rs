@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use smol_str::SmolStr;
 
 use super::matcher::Selector;
 use crate::vocab::UserName;
 
 /// A parsed template.
 #[derive(Debug, Clone)]
-pub(super) struct Template {
-    source: Box<str>,
-    parts: Box<[Part]>,
-    fixed_user: Option<UserName>,
+pub(super) enum Template {
+    /// It reads no claim, and says the same for everybody; that may be a user's name.
+    Fixed { text: SmolStr, user: Option<UserName> },
+    /// It does.
+    Filled { source: SmolStr, parts: Box<[Part]> },
 }
 
 #[derive(Debug, Clone)]
-enum Part {
-    Text(Box<str>),
+pub(super) enum Part {
+    Text(SmolStr),
     Claim(Arc<Selector>),
 }
 
@@ -56,33 +58,50 @@ impl Template {
         if !text.is_empty() {
             parts.push(Part::Text(text.into()));
         }
-        let fixed = match parts.as_slice() {
-            [Part::Text(only)] => UserName::parse(only).ok(),
-            _ => None,
-        };
-        Ok(Template { source: source.into(), parts: parts.into(), fixed_user: fixed })
+        Ok(match parts.as_slice() {
+            [] => Template::Fixed { text: SmolStr::default(), user: None },
+            [Part::Text(text)] => Template::Fixed { text: text.clone(), user: UserName::parse(text).ok() },
+            _ => Template::Filled { source: source.into(), parts: parts.into() },
+        })
     }
 
-    pub(super) fn source(&self) -> &str {
-        &self.source
+    /// As it is written.
+    pub(super) fn source(&self) -> String {
+        match self {
+            Template::Fixed { text, .. } => text.replace('{', "{{").replace('}', "}}"),
+            Template::Filled { source, .. } => source.to_string(),
+        }
     }
 
     /// The user it names, when it names the same one for everybody.
     pub(super) fn fixed_user(&self) -> Option<&UserName> {
-        self.fixed_user.as_ref()
+        match self {
+            Template::Fixed { user, .. } => user.as_ref(),
+            Template::Filled { .. } => None,
+        }
     }
 
     /// The claims it reads.
     pub(super) fn selectors(&self) -> impl Iterator<Item = &Selector> {
-        self.parts.iter().filter_map(|part| match part {
+        self.parts().iter().filter_map(|part| match part {
             Part::Claim(selector) => Some(&**selector),
             Part::Text(_) => None,
         })
     }
 
+    fn parts(&self) -> &[Part] {
+        match self {
+            Template::Fixed { .. } => &[],
+            Template::Filled { parts, .. } => parts,
+        }
+    }
+
     /// The text for these claims; `None` when one is absent or is no string, number or boolean.
     pub(super) fn render(&self, claims: &Map<String, Value>) -> Option<String> {
-        self.parts.iter().try_fold(String::new(), |mut rendered, part| {
+        if let Template::Fixed { text, .. } = self {
+            return Some(text.to_string());
+        }
+        self.parts().iter().try_fold(String::new(), |mut rendered, part| {
             match part {
                 Part::Text(text) => rendered.push_str(text),
                 Part::Claim(selector) => match selector.select(claims)? {
@@ -98,9 +117,9 @@ impl Template {
 
     /// The user for these claims; `None` when they make no user name.
     pub(super) fn user(&self, claims: &Map<String, Value>) -> Option<UserName> {
-        match &self.fixed_user {
-            Some(user) => Some(user.clone()),
-            None => UserName::parse(&self.render(claims)?).ok(),
+        match self {
+            Template::Fixed { user, .. } => user.clone(),
+            Template::Filled { .. } => UserName::parse(&self.render(claims)?).ok(),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Names and identifiers: each is a string with a grammar and a length limit.
 
-use std::sync::Arc;
-
 use serde::Serialize;
+use smol_str::SmolStr;
 
 /// Why a text is not the word it should be. Carries the rule, never the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +18,7 @@ macro_rules! word {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Reads the word.

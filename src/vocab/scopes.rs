@@ -1,13 +1,15 @@
 //! OAuth scopes (RFC 6749 §3.3) and what one covers.
 
 use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use super::names::WordFault;
 
 /// One scope token (RFC 6749 §3.3). One that ends in `:*` or `/*` covers every scope that continues it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct Scope(Box<str>);
+pub struct Scope(SmolStr);
 
 impl Scope {
     /// Reads one scope token.
@@ -49,7 +51,7 @@ impl std::fmt::Display for Scope {
 
 /// A set of scopes, sorted and without repeats. Serialized as a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Scopes(Vec<Scope>);
+pub struct Scopes(SmallVec<[Scope; 2]>);
 
 impl Scopes {
     /// The set of these scopes.
@@ -57,7 +59,7 @@ impl Scopes {
     pub fn new(mut scopes: Vec<Scope>) -> Scopes {
         scopes.sort();
         scopes.dedup();
-        Scopes(scopes)
+        Scopes(scopes.into())
     }
 
     /// Reads the `scope` wire form: tokens with one space between them, none twice (RFC 6749 §3.3).
