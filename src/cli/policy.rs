@@ -3,7 +3,9 @@
 //! One file a verb; here is only which verbs there are.
 
 mod check;
+mod diff;
 mod list;
+mod replay;
 mod set;
 mod test;
 
@@ -20,6 +22,8 @@ pub enum Command {
     Check,
     /// Run the policies' tests
     Test(test::Arguments),
+    /// Show what a change of the policies does
+    Diff(diff::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
 }
@@ -33,6 +37,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check => check::run(&Set::read(global)?),
         Command::Test(arguments) => test::run(&Set::read(global)?, arguments),
+        Command::Diff(arguments) => diff::run(global, arguments).await,
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }
 }
