@@ -3,6 +3,7 @@
 //! One file a verb; here is only which verbs there are.
 
 mod check;
+mod junit;
 mod list;
 mod set;
 mod test;
@@ -30,6 +31,6 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     match command {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check => check::run(&Set::read(global)?),
-        Command::Test(arguments) => test::run(&Set::read(global)?, arguments),
+        Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
     }
 }
