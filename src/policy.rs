@@ -22,7 +22,7 @@ mod tests;
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Explanation, PolicyLines, explain};
 pub use load::{PolicySet, test_files};
-pub use test_cases::{CaseResult, TestReport, fixture_names, run_tests};
+pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl std::fmt::Display for Mode {
 }
 
 /// One compiled policy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     name: PolicyName,
     issuer: IssuerName,
