@@ -89,6 +89,12 @@ impl Condition {
         self.reads.members.iter().filter(of_variable).map(|(_, member)| member.as_str())
     }
 
+    /// Whether it also uses the variable whole, as in `"x" in claims`.
+    #[must_use]
+    pub fn reads_whole(&self, variable: &str) -> bool {
+        self.reads.whole.contains(variable)
+    }
+
     /// Evaluates it over these values.
     ///
     /// # Errors

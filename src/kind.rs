@@ -231,6 +231,17 @@ impl IssuerKind {
         }
     }
 
+    /// Whether its tokens can have this top-level claim: a registered one (RFC 7519 §4.1), or one of its own.
+    #[must_use]
+    pub fn has_claim(self, name: &str) -> bool {
+        let is_this = |known: &str| match known.strip_suffix('*') {
+            Some(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
+            None => name == known,
+        };
+        ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"].contains(&name)
+            || self.0.claims.iter().any(|(known, _)| is_this(known))
+    }
+
     /// What a token's subject says, where the kind has forms of it.
     #[must_use]
     pub fn subject_says(self, claims: &Map<String, Value>) -> Option<String> {

@@ -9,19 +9,25 @@ mod evaluate;
 mod explain;
 mod index;
 mod intern;
+mod kept;
 mod lint;
 mod load;
 mod matcher;
 mod pattern;
 mod pin;
+mod question;
+mod reads;
+pub mod replay;
 mod template;
 mod test_cases;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
-pub use explain::{Explanation, PolicyLines, explain};
+pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};
+pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
+pub use question::{Answer, Question};
 pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
 
 use std::path::{Path, PathBuf};

@@ -18,7 +18,8 @@ use crate::broker::Broker;
 use crate::exchange::Verdict;
 use crate::key::KeyFailure;
 use crate::mint::TokenClaims;
-use crate::vocab::{Audience, IssuerName};
+use crate::policy::Depth;
+use crate::vocab::{Audience, IssuerName, TraceId};
 
 /// Serves the admin API on the configured socket, and on the TCP listener if there is one.
 ///
@@ -109,14 +110,29 @@ async fn metrics(State(broker): State<Arc<Broker>>) -> Response {
 struct Explain {
     token: Option<String>,
     claims: Option<serde_json::Map<String, Value>>,
+    trace: Option<String>,
+    /// Every policy, however many.
+    #[serde(default)]
+    all: bool,
 }
 
-/// What would become of a token or of claims, and why. Nothing is minted and nothing is used up.
+/// What would become of a token or of claims, or became of an exchange, and why. Nothing is minted and nothing is used up.
 async fn explain(State(broker): State<Arc<Broker>>, Body(asked): Body<Explain>) -> Result<Json<Verdict>, Problem> {
-    match (asked.token, asked.claims) {
-        (Some(token), None) => Ok(Json(broker.exchange.explain_token(token.trim()).await)),
-        (None, Some(claims)) => Ok(Json(broker.exchange.explain_claims(&claims))),
-        _ => Err(Problem::invalid("send either `token` or `claims`")),
+    let depth = if asked.all { Depth::All } else { Depth::Listed };
+    let exchange = &broker.exchange;
+    match (asked.token, asked.claims, asked.trace) {
+        (Some(token), None, None) => Ok(Json(exchange.explain_token(token.trim(), depth).await)),
+        (None, Some(claims), None) => Ok(Json(exchange.explain_claims(&claims, depth))),
+        (None, None, Some(trace)) => {
+            let trace = TraceId::parse(&trace)?;
+            let missing = || {
+                Problem::missing(format!(
+                    "no audit record has the trace id {trace}; it may be another broker's, or no exchange's"
+                ))
+            };
+            exchange.explain_trace(&trace, depth).await?.map(Json).ok_or_else(missing)
+        }
+        _ => Err(Problem::invalid("send one of `token`, `claims` and `trace`")),
     }
 }
 

@@ -9,7 +9,7 @@ mod set;
 mod test;
 
 use super::output::OutputOption;
-use super::{Failed, Global};
+use super::{Failed, Global, explain};
 use set::Set;
 
 /// What to do.
@@ -21,6 +21,8 @@ pub enum Command {
     Check,
     /// Run the policies' tests
     Test(test::Arguments),
+    /// Say why an exchange was refused, or what would become of a token or of claims
+    Explain(explain::Arguments),
 }
 
 /// Runs it.
@@ -32,5 +34,6 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check => check::run(&Set::read(global)?),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
+        Command::Explain(arguments) => explain::run(global, arguments).await,
     }
 }

@@ -99,6 +99,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("allow_missing_kid", Shape::Boolean),
     ("stale_keys_for", Shape::Text("24h")),
     ("claims", Shape::Named(&Shape::Text("string"))),
+    ("audit_exclude", Shape::List("[email]")),
     ("danger_allow_http", Shape::Boolean),
     ("review", Shape::BooleanOrFields(REVIEW)),
     ("disabled", Shape::Boolean),

@@ -1,6 +1,6 @@
 //! The settings' final types. Presets of issuer kinds are filled in by `issuer/`, so an unset value stays `None` here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -156,6 +156,8 @@ pub struct IssuerSettings {
     pub stale_keys_for: Option<Duration>,
     /// Claims declared beside the kind's own.
     pub claims: BTreeMap<String, ClaimType>,
+    /// Claims whose values no audit record keeps.
+    pub audit_exclude: BTreeSet<String>,
     /// Allow `http://` on loopback for this issuer.
     pub danger_allow_http: bool,
     /// Kubernetes: ask the cluster whether a token still holds before it becomes anybody.

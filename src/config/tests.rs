@@ -116,11 +116,11 @@ issuers:
     allow_missing_kid: true
     stale_keys_for: 0s
     claims: { groups: string-list, level: number }
+    audit_exclude: [email, phone]
     danger_allow_http: true
     disabled: true
 ";
     let directory = Directory::with(text);
-    let config = directory.load(&[]).unwrap();
     let expected = IssuerSettings {
         name: "full".parse().unwrap(),
         kind: IssuerKind::OIDC,
@@ -142,11 +142,12 @@ issuers:
         allow_missing_kid: true,
         stale_keys_for: Some(Duration::ZERO),
         claims: [("groups".to_owned(), ClaimType::StringList), ("level".to_owned(), ClaimType::Number)].into(),
+        audit_exclude: ["email".to_owned(), "phone".to_owned()].into(),
         danger_allow_http: true,
         review: None,
         disabled: true,
     };
-    assert_eq!(config.issuers, vec![expected]);
+    assert_eq!(directory.load(&[]).unwrap().issuers, vec![expected]);
 }
 
 const ISSUERS: &str = "\

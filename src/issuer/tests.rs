@@ -31,6 +31,7 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         allow_missing_kid: false,
         stale_keys_for: None,
         claims: std::collections::BTreeMap::new(),
+        audit_exclude: std::collections::BTreeSet::new(),
         danger_allow_http: false,
         review: None,
         disabled: false,

@@ -222,7 +222,7 @@ impl<'a> TestBench<'a> {
         else {
             return Vec::new();
         };
-        let misses = lines.lines.iter().filter(|line| !line.holds).take(SHOWN_MISSES).map(|line| Miss {
+        let misses = lines.lines.iter().filter(|line| line.holds != Some(true)).take(SHOWN_MISSES).map(|line| Miss {
             policy: policy.name.clone(),
             file: policy.file.to_path_buf(),
             line: places.of_part(policy, &line.line),

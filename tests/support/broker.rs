@@ -193,6 +193,30 @@ impl TestBroker {
         rules.keys.refresh(&name).await.map(drop).map_err(|failure| failure.to_string())
     }
 
+    /// Posts to the admin API, as the command line does: the status and the answer.
+    pub async fn admin_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        use http_body_util::BodyExt as _;
+        use tower::ServiceExt as _;
+        let request =
+            axum::http::Request::post(path).body(axum::body::Body::from(body.to_string())).expect("a request");
+        let response = countersign::admin::routes(&self.broker).oneshot(request).await.expect("it answers");
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    /// The explanation of a token, of claims or of a trace.
+    pub async fn explain(&self, question: Value) -> Value {
+        let (status, answer) = self.admin_post("/admin/v1/explain", &question).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// The explanation of an answer.
+    pub async fn explain_reply(&self, reply: &Reply) -> Value {
+        self.explain(serde_json::json!({ "trace": reply.trace_id() })).await
+    }
+
     /// Replaces a text of `countersign.yaml`; it counts after a reload.
     pub fn rewrite(&self, old: &str, new: &str) {
         let file = self.directory().join("countersign.yaml");

@@ -94,7 +94,7 @@ impl<'a> TestBench<'a> {
         }
         let now = case.now.unwrap_or(self.now);
         for policy in policies {
-            match policy.misses(claims, now) {
+            match policy.unmet(claims, now) {
                 Misses::None if outcome.is_by(policy, &case.expected) => {
                     covered.admitting.insert(&policy.name);
                 }
@@ -136,7 +136,7 @@ impl Policy {
         }
     }
 
-    fn misses(&self, claims: &Map<String, Value>, now: UnixTime) -> Misses {
+    fn unmet(&self, claims: &Map<String, Value>, now: UnixTime) -> Misses {
         let lines = self.lines.iter().enumerate().filter(|(_, line)| !line.holds(claims));
         let mut missed = lines.map(|(number, _)| Part::Line(number)).take(2).collect::<Vec<_>>();
         missed.extend(self.has_expired(now).then_some(Part::End));

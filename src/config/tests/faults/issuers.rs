@@ -245,6 +245,21 @@ fn times_audiences_and_claims_have_limits() {
 }
 
 #[test]
+fn a_misspelt_claim_is_not_silently_kept_in_the_audit_trail() {
+    assert_eq!(in_issuer("kind: google, audit_exclude: [email, emails]"), ["3:45: value"]);
+    let text = format!("{LEAST}issuers:\n  a: {{ kind: google, audit_exclude: emails }}\n");
+    assert!(Directory::with(&text).load(&[]).unwrap_err().to_string().contains("did you mean `email`?"));
+    for good in [
+        "kind: github-actions, audit_exclude: [actor, repo_property_tier, jti]",
+        "kind: github-actions, claims: { own: string }, audit_exclude: own",
+        "kind: oidc, url: https://a.example, audit_exclude: [anything]",
+    ] {
+        let text = format!("{LEAST}issuers:\n  a: {{ {good} }}\n");
+        assert!(Directory::with(&text).load(&[]).is_ok(), "{good}");
+    }
+}
+
+#[test]
 fn two_enabled_issuers_of_the_same_tokens_are_refused() {
     let tenant = "00000001-0000-1111-2222-333344445555";
     let pairs = [
