@@ -28,7 +28,7 @@ pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};
 pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
 pub use question::{Answer, Question};
-pub use test_cases::{CaseResult, TestReport, fixture_names, run_tests};
+pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl std::fmt::Display for Mode {
 }
 
 /// One compiled policy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     name: PolicyName,
     issuer: IssuerName,

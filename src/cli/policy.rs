@@ -4,6 +4,7 @@
 
 mod check;
 mod diff;
+mod junit;
 mod list;
 mod replay;
 mod set;
@@ -36,7 +37,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     match command {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check => check::run(&Set::read(global)?),
-        Command::Test(arguments) => test::run(&Set::read(global)?, arguments),
+        Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }

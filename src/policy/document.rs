@@ -64,12 +64,13 @@ pub(super) fn read(
     Some(Policy {
         name: name?,
         issuer: issuer.name().clone(),
-        lines: lines.into(),
+        // Collected anew: `into` would keep the room of the vector elsewhere.
+        lines: lines.into_iter().collect(),
         condition,
         user: user?,
         scopes,
         token,
-        attributes: attributes.into(),
+        attributes: attributes.into_iter().collect(),
         mode,
         expires_at,
         file,
