@@ -18,6 +18,7 @@ mod pin;
 mod question;
 mod reads;
 pub mod replay;
+pub mod shadow;
 mod template;
 mod test_cases;
 #[cfg(test)]
@@ -117,6 +118,12 @@ impl Policy {
     #[must_use]
     pub fn fixed_user(&self) -> Option<&UserName> {
         self.user.fixed_user()
+    }
+
+    /// Whether it admits, or is only watched.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// How it is listed.

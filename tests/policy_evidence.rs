@@ -8,3 +8,5 @@ mod trail;
 
 #[path = "policy_evidence/replay.rs"]
 mod replay;
+#[path = "policy_evidence/shadow.rs"]
+mod shadow;

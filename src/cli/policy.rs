@@ -8,6 +8,7 @@ mod junit;
 mod list;
 mod replay;
 mod set;
+mod shadow;
 mod test;
 
 use super::output::OutputOption;
@@ -25,6 +26,8 @@ pub enum Command {
     Test(test::Arguments),
     /// Show what a change of the policies does
     Diff(diff::Arguments),
+    /// Show what enforcing the policies in shadow mode would change
+    Shadow(shadow::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
 }
@@ -39,6 +42,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::Check => check::run(&Set::read(global)?),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,
+        Command::Shadow(arguments) => shadow::run(global, arguments).await,
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }
 }
