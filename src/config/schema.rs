@@ -101,6 +101,7 @@ pub(super) const ISSUER: &[Field] = &[
     ("claims", Shape::Named(&Shape::Text("string"))),
     ("danger_allow_http", Shape::Boolean),
     ("review", Shape::BooleanOrFields(REVIEW)),
+    ("mode", Shape::Text("shadow")),
     ("disabled", Shape::Boolean),
 ];
 

@@ -160,6 +160,8 @@ pub struct IssuerSettings {
     pub danger_allow_http: bool,
     /// Kubernetes: ask the cluster whether a token still holds before it becomes anybody.
     pub review: Option<ReviewSettings>,
+    /// `mode: shadow`: its policies are decided and recorded, and admit nobody.
+    pub shadow: bool,
     /// Configured, but refused as if it were not.
     pub disabled: bool,
 }

@@ -117,6 +117,7 @@ issuers:
     stale_keys_for: 0s
     claims: { groups: string-list, level: number }
     danger_allow_http: true
+    mode: shadow
     disabled: true
 ";
     let directory = Directory::with(text);
@@ -144,6 +145,7 @@ issuers:
         claims: [("groups".to_owned(), ClaimType::StringList), ("level".to_owned(), ClaimType::Number)].into(),
         danger_allow_http: true,
         review: None,
+        shadow: true,
         disabled: true,
     };
     assert_eq!(config.issuers, vec![expected]);

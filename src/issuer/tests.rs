@@ -33,6 +33,7 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         claims: std::collections::BTreeMap::new(),
         danger_allow_http: false,
         review: None,
+        shadow: false,
         disabled: false,
     }
 }
