@@ -3,6 +3,8 @@
 //! In: facts, as the path proves them. Out: an [`AuditRow`]. A fact is here because a stage proved it, or its name
 //! starts with `unverified_`. The assertion itself never is; its SHA-256 is.
 
+mod reload;
+
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -16,6 +18,8 @@ use crate::policy::{Explanation, Permit, ShadowVerdict};
 use crate::request::GrantName;
 use crate::store::AuditRow;
 use crate::vocab::{ClientId, IssuerName, KeyId, PolicyName, Scopes, Subject, TokenId, TraceId, UnixMillis, UserName};
+
+pub use reload::{LoadedSet, ReloadEvent, ReloadOutcome, Trigger};
 
 /// Longest unverified text kept, in bytes: enough to recognise, too little to fill a disk.
 const MAX_UNVERIFIED_BYTES: usize = 256;

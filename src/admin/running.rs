@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{AccessTokenRequest, AdminState, Body, Listening, Problem, TokenFault, router};
+use crate::audit::Trigger;
 use crate::broker::Broker;
 use crate::exchange::Verdict;
 use crate::key::KeyFailure;
@@ -29,11 +30,11 @@ pub async fn listen(broker: &Arc<Broker>) -> std::io::Result<Listening> {
     Listening::start(&broker.config.admin, routes(broker), probes(broker)).await
 }
 
-/// What orchestrators ask, who have no token to show: nothing but whether the broker is well.
+/// What orchestrators ask, who have no token to show: whether the broker is well, and how its last reload went.
 fn probes(broker: &Arc<Broker>) -> Router {
     Router::new()
         .route("/healthz", get(crate::http::live))
-        .route("/readyz", get(crate::http::ready))
+        .route("/readyz", get(crate::http::ready_in_full))
         .with_state(Arc::clone(broker))
         .layer(middleware::map_response(no_store))
 }
@@ -47,7 +48,7 @@ pub fn routes(broker: &Arc<Broker>) -> Router {
         .route("/admin/v1/issuers/{name}/refresh", post(refresh))
         .route("/admin/v1/policies", get(policies))
         .route("/admin/v1/keys", get(keys))
-        .route("/admin/v1/reload", post(reload))
+        .route("/admin/v1/reload", post(reload).get(reloads))
         .with_state(Arc::clone(broker));
     router(state(broker)).merge(own).layer(middleware::map_response(no_store))
 }
@@ -150,11 +151,30 @@ async fn keys(State(broker): State<Arc<Broker>>) -> Response {
     Json(json!({ "active": signer.key_id(), "keys": signer.jwks()["keys"] })).into_response()
 }
 
+/// What is in force, how the last reload went, and all faults of the last one that was refused.
+async fn reloads(State(broker): State<Arc<Broker>>) -> Response {
+    let (standing, watch) = (broker.standing(), broker.watch_standing());
+    let last_refusal = standing.last_refusal.as_ref().map(|refusal| {
+        json!({
+            "time": refusal.at.to_rfc3339(), "trigger": refusal.by, "cause": refusal.cause,
+            "faults": refusal.faults, "text": refusal.text,
+        })
+    });
+    let answer = json!({
+        "in_force": standing.in_force,
+        "loaded_at": standing.loaded_at.to_rfc3339(),
+        "loaded_by": standing.loaded_by.map_or("start", Trigger::as_str),
+        "reload": standing.last_reload(),
+        "last_refusal": last_refusal,
+        "watch": watch,
+    });
+    Json(answer).into_response()
+}
+
 async fn reload(State(broker): State<Arc<Broker>>) -> Result<Response, Problem> {
-    let reloaded = tokio::task::spawn_blocking(move || broker.reload().map_err(|faults| faults.to_string())).await;
-    match reloaded {
-        Ok(Ok(())) => Ok(Json(json!({ "reloaded": true })).into_response()),
-        Ok(Err(faults)) => Err(Problem::invalid(faults)),
+    match tokio::task::spawn_blocking(move || broker.reload(Trigger::AdminApi)).await {
+        Ok(Ok(in_force)) => Ok(Json(json!({ "reloaded": true, "in_force": in_force })).into_response()),
+        Ok(Err(refusal)) => Err(Problem::invalid(refusal.to_string())),
         Err(error) => Err(Problem::unavailable(error.to_string())),
     }
 }

@@ -33,6 +33,8 @@ pub struct Config {
     pub services: PathBuf,
     /// What key fetches go through; never one of the environment unless the file says so.
     pub proxy: Option<ProxySettings>,
+    /// Whether changed files are read again by themselves.
+    pub reload: ReloadSettings,
     /// What minted tokens look like.
     pub token: TokenSettings,
     /// The trusted issuers, by name.
@@ -100,6 +102,15 @@ pub enum SigningAlgorithm {
     ES256,
     EdDSA,
     RS256,
+}
+
+/// When files that changed are read again without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// Whether they are looked at.
+    pub watch: bool,
+    /// The least time between two looks.
+    pub every: Duration,
 }
 
 /// What minted tokens look like.
