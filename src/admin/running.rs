@@ -8,12 +8,11 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, middleware};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AccessTokenRequest, AdminState, Body, Listening, Problem, TokenFault, router};
+use super::{AccessTokenRequest, AdminState, Body, Listening, Problem, TokenFault, metrics, router};
 use crate::audit::Trigger;
 use crate::broker::Broker;
 use crate::exchange::Verdict;
@@ -26,7 +25,7 @@ use crate::vocab::{Audience, IssuerName};
 /// # Errors
 /// An address or a socket that cannot be had, or an unusable token file.
 pub async fn listen(broker: &Arc<Broker>) -> std::io::Result<Listening> {
-    install_metrics();
+    metrics::install();
     Listening::start(&broker.config.admin, routes(broker), probes(broker)).await
 }
 
@@ -42,7 +41,7 @@ fn probes(broker: &Arc<Broker>) -> Router {
 /// All routes of the admin API.
 pub fn routes(broker: &Arc<Broker>) -> Router {
     let own = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::show))
         .route("/admin/v1/explain", post(explain))
         .route("/admin/v1/issuers", get(issuers))
         .route("/admin/v1/issuers/{name}/refresh", post(refresh))
@@ -83,26 +82,6 @@ fn long_lived(broker: &Broker, asked: &AccessTokenRequest) -> Result<SecretStrin
         credential: Some(asked.credential.clone()),
     };
     broker.exchange.signer.sign(&claims).map(SecretString::from).map_err(|error| failed(&error))
-}
-
-/// One recorder for the process, however many brokers a test starts in it.
-static METRICS: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-
-/// Starts counting; what was counted before is lost.
-fn install_metrics() {
-    METRICS.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        // Another recorder in the process keeps what it has; then this one stays empty.
-        let _ = metrics::set_global_recorder(recorder);
-        handle
-    });
-}
-
-async fn metrics(State(broker): State<Arc<Broker>>) -> Response {
-    broker.exchange.rules.load().keys.publish_gauges();
-    let text = METRICS.get().map(PrometheusHandle::render).unwrap_or_default();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
 #[derive(Deserialize)]
