@@ -50,6 +50,7 @@ pub(super) fn read(
     let mode = fields.parse("mode", faults, mode).unwrap_or(Mode::Enforce);
     let expires_at = fields.parse("expires", faults, end_of_day);
     let issuer = issuer?;
+    let mode = if issuer.settings().shadow { Mode::Shadow } else { mode };
     if issuer.settings().disabled {
         let message = format!("issuer `{}` is disabled, so this policy admits nobody", issuer.name());
         faults.push(Diagnostic::error(source, &node.place, "disabled-issuer", message).as_warning());
