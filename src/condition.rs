@@ -6,6 +6,7 @@
 //! call only what is listed.
 
 mod fence;
+mod parser;
 mod patterns;
 mod values;
 
@@ -18,9 +19,6 @@ use cel::{Context, Env, IdedExpr, Program, Value};
 use regex::Regex;
 
 pub use values::Values;
-
-/// Stack for parsing: the limits of `fence` pass on it in a debug build too.
-const PARSER_STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// CEL's standard functions. Building them costs more than most evaluations, so they are built once.
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -47,6 +45,12 @@ struct Reads {
 #[error("{0}")]
 pub struct ConditionFault(String);
 
+impl ConditionFault {
+    fn new(rule: impl Into<String>) -> ConditionFault {
+        ConditionFault(rule.into())
+    }
+}
+
 impl std::fmt::Debug for Condition {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_tuple("Condition").field(&self.source).finish()
@@ -62,10 +66,7 @@ impl Condition {
         fence::check_source(source)?;
         let text = source.to_owned();
         let names: Vec<String> = variables.iter().map(|name| (*name).to_owned()).collect();
-        let parser = std::thread::Builder::new().stack_size(PARSER_STACK_BYTES);
-        let parsed = parser.spawn(move || Condition::compile_here(text, names));
-        let parsed = parsed.map_err(|error| ConditionFault(format!("the parser cannot start: {error}")))?;
-        parsed.join().map_err(|_| ConditionFault("cannot be parsed".to_owned()))?
+        parser::on_large_stack(move || Condition::compile_here(text, names))
     }
 
     /// On the large stack: a tree that the limits refuse is also walked and freed there.
