@@ -8,9 +8,13 @@
 mod fence;
 mod parser;
 mod patterns;
+mod spans;
+mod types;
 mod values;
+mod written;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +22,9 @@ use cel::common::types::CelBool;
 use cel::{Context, Env, IdedExpr, Program, Value};
 use regex::Regex;
 
+pub use types::{Schema, Type, TypeFault, Unknown};
 pub use values::Values;
+pub use written::read;
 
 /// CEL's standard functions. Building them costs more than most evaluations, so they are built once.
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -28,6 +34,7 @@ pub struct Condition {
     expression: IdedExpr,
     patterns: Vec<Arc<Regex>>,
     reads: Reads,
+    spans: spans::Offsets,
     source: String,
 }
 
@@ -42,12 +49,21 @@ struct Reads {
 
 /// Why an expression is refused, or gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConditionFault(String);
+#[error("{rule}")]
+pub struct ConditionFault {
+    rule: String,
+    span: Option<Range<usize>>,
+}
 
 impl ConditionFault {
     fn new(rule: impl Into<String>) -> ConditionFault {
-        ConditionFault(rule.into())
+        ConditionFault { rule: rule.into(), span: None }
+    }
+
+    /// The bytes of the source that it is about, where it is about a part.
+    #[must_use]
+    pub fn span(&self) -> Option<Range<usize>> {
+        self.span.clone()
     }
 }
 
@@ -71,11 +87,12 @@ impl Condition {
 
     /// On the large stack: a tree that the limits refuse is also walked and freed there.
     fn compile_here(source: String, variables: Vec<String>) -> Result<Condition, ConditionFault> {
-        let program = Program::compile(&source).map_err(|errors| ConditionFault(errors.to_string()))?;
+        let program = Program::compile(&source).map_err(|errors| parser::fault(&source, &errors))?;
         let reads = fence::check_tree(program.expression(), variables)?;
         let mut expression = program.expression().clone();
         let patterns = patterns::compile(&mut expression)?;
-        Ok(Condition { expression, patterns, reads, source })
+        let spans = spans::copy(program.source_info());
+        Ok(Condition { expression, patterns, reads, spans, source })
     }
 
     /// The expression as written.
@@ -141,8 +158,8 @@ impl Condition {
         }));
         match answer {
             Ok(Some(Some(holds))) => Ok(holds),
-            Ok(Some(None)) => Err(ConditionFault("the condition is not a boolean".to_owned())),
-            Ok(None) | Err(_) => Err(ConditionFault("the condition cannot be evaluated over these values".to_owned())),
+            Ok(Some(None)) => Err(ConditionFault::new("the condition is not a boolean")),
+            Ok(None) | Err(_) => Err(ConditionFault::new("the condition cannot be evaluated over these values")),
         }
     }
 }
