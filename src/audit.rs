@@ -4,6 +4,7 @@
 //! starts with `unverified_`. The assertion itself never is; its SHA-256 is.
 
 mod observed;
+mod reload;
 
 pub use observed::{Observed, Shadowed};
 
@@ -20,6 +21,8 @@ use crate::policy::{Explanation, KeptClaims, Permit, ShadowVerdict};
 use crate::request::GrantName;
 use crate::store::AuditRow;
 use crate::vocab::{ClientId, IssuerName, KeyId, PolicyName, Scopes, Subject, TokenId, TraceId, UnixMillis, UserName};
+
+pub use reload::{LoadedSet, ReloadEvent, ReloadOutcome, Trigger};
 
 /// Longest unverified text kept, in bytes: enough to recognise, too little to fill a disk.
 const MAX_UNVERIFIED_BYTES: usize = 256;

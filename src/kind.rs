@@ -44,7 +44,8 @@ pub struct Kind {
     pub algorithms: &'static [Algorithm],
     /// Why no setting may add to `algorithms`, where that is so.
     pub closed_algorithms: Option<&'static str>,
-    /// Its claims beside the registered ones. A name that ends in `*` stands for every name with that beginning.
+    /// Its claims beside the registered ones. A name that ends in `*` stands for every name with that beginning; one that
+    /// begins with `/` is a JSON Pointer to what is inside a claim, of which all members are then named.
     pub claims: &'static [(&'static str, ClaimType)],
     /// Whether tokens have further claims, until the operator declares some.
     pub open: bool,

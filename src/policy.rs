@@ -3,6 +3,7 @@
 //! In: verified claims. Out: a [`Permit`] for exactly one user, or the reason why not. Not here: whether that user
 //! exists (see `workload`).
 
+mod claim_types;
 mod decide;
 mod document;
 mod evaluate;

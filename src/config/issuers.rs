@@ -85,6 +85,7 @@ impl Reader<'_> {
             claims: self.claims(&section, faults),
             danger_allow_http,
             review,
+            shadow: section.text("mode", faults, is_shadow).unwrap_or(false),
             disabled: section.flag("disabled", faults),
             name: name.ok()?,
         })
@@ -228,6 +229,15 @@ fn cloud(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> O
         let names = Cloud::ALL.map(Cloud::name).join(", ");
         Cloud::from_name(text).ok_or_else(|| format!("must be one of {names}"))
     })
+}
+
+/// The same words as a policy's `mode`.
+fn is_shadow(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "enforce" => Ok(false),
+        "shadow" => Ok(true),
+        _ => Err("must be `enforce` or `shadow`"),
+    }
 }
 
 fn trust_domain(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<spiffe::TrustDomain> {

@@ -33,6 +33,8 @@ pub struct Config {
     pub services: PathBuf,
     /// What key fetches go through; never one of the environment unless the file says so.
     pub proxy: Option<ProxySettings>,
+    /// Whether changed files are read again by themselves.
+    pub reload: ReloadSettings,
     /// What minted tokens look like.
     pub token: TokenSettings,
     /// The trusted issuers, by name.
@@ -102,6 +104,15 @@ pub enum SigningAlgorithm {
     RS256,
 }
 
+/// When files that changed are read again without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// Whether they are looked at.
+    pub watch: bool,
+    /// The least time between two looks.
+    pub every: Duration,
+}
+
 /// What minted tokens look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSettings {
@@ -162,6 +173,8 @@ pub struct IssuerSettings {
     pub danger_allow_http: bool,
     /// Kubernetes: ask the cluster whether a token still holds before it becomes anybody.
     pub review: Option<ReviewSettings>,
+    /// `mode: shadow`: its policies are decided and recorded, and admit nobody.
+    pub shadow: bool,
     /// Configured, but refused as if it were not.
     pub disabled: bool,
 }

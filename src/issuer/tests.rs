@@ -34,6 +34,7 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         audit_exclude: std::collections::BTreeSet::new(),
         danger_allow_http: false,
         review: None,
+        shadow: false,
         disabled: false,
     }
 }

@@ -46,9 +46,9 @@ impl Selector {
         }
     }
 
-    /// Whether it looks inside that claim.
-    pub(super) fn is_nested(&self) -> bool {
-        matches!(self, Selector::Pointer { steps, .. } if !steps.is_empty())
+    /// The claim and the way from there.
+    pub(super) fn path(&self) -> Vec<&str> {
+        std::iter::once(self.claim()).chain(self.steps().iter().map(String::as_str)).collect()
     }
 
     /// Whether it selects this value, or one inside it.

@@ -20,6 +20,12 @@ fn each_kind_needs_its_own_fields_and_refuses_the_others() {
     assert_eq!(in_issuer("kind: spiffe, bundle: { file: lab.json }"), ["3:6: missing-field"]);
     assert_eq!(in_issuer("kind: spiffe, trust_domain: a.example"), ["3:6: missing-field"]);
     assert_eq!(in_issuer("kind: github-actions, tenant: x"), ["3:30: wrong-kind"]);
+    assert_eq!(in_issuer("kind: github-actions, mode: Shadow"), ["3:36: value"]);
+    assert!(
+        Directory::with(&format!("{LEAST}issuers: {{ a: {{ kind: github-actions, mode: enforce }} }}"))
+            .load(&[])
+            .is_ok()
+    );
     assert_eq!(in_issuer("kind: github-actions, trust_domain: x"), ["3:30: wrong-kind"]);
     assert_eq!(in_issuer("kind: github-actions, bundle: { file: lab.json }"), ["3:30: wrong-kind"]);
     let spiffe = "kind: spiffe, trust_domain: a.example";
