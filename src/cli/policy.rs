@@ -5,6 +5,7 @@
 mod check;
 mod junit;
 mod list;
+mod schema;
 mod set;
 mod test;
 
@@ -23,6 +24,8 @@ pub enum Command {
     Test(test::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
+    /// Print the JSON Schema of policies, their tests, the configuration or services, for an editor
+    Schema(schema::Arguments),
 }
 
 /// Runs it.
@@ -33,6 +36,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     match command {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check => check::run(&Set::read(global)?),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }
