@@ -4,7 +4,9 @@
 //! exists (see `workload`).
 
 mod claim_types;
+mod cover;
 mod decide;
+pub mod difference;
 mod document;
 mod evaluate;
 mod explain;
@@ -18,6 +20,7 @@ mod matcher;
 mod pattern;
 mod pin;
 mod question;
+mod reach;
 mod reads;
 pub mod replay;
 pub mod shadow;
@@ -32,6 +35,7 @@ pub use json_schema::{policy_json_schema, test_json_schema};
 pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
 pub use question::{Answer, Question};
+pub use reach::Route;
 pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
 
 use std::path::{Path, PathBuf};
@@ -141,6 +145,11 @@ impl Policy {
             expires: self.expires_at.map(UnixTime::to_rfc3339),
             file: self.file.to_path_buf(),
         }
+    }
+
+    /// Its `match` lines: the claim, and what it must be in words.
+    fn lines(&self) -> impl Iterator<Item = (&str, String)> {
+        self.lines.iter().map(|line| (line.selector.source(), line.matcher.describe()))
     }
 
     fn has_expired(&self, now: UnixTime) -> bool {

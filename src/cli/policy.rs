@@ -11,6 +11,7 @@ mod schema;
 mod set;
 mod shadow;
 mod test;
+mod who_can;
 
 use super::output::OutputOption;
 use super::{Failed, Global, explain};
@@ -27,6 +28,8 @@ pub enum Command {
     Test(test::Arguments),
     /// Show what a change of the policies does
     Diff(diff::Arguments),
+    /// Show every way that policies lead to a user, a scope or a service
+    WhoCan(who_can::Arguments),
     /// Show what enforcing the policies in shadow mode would change
     Shadow(shadow::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
@@ -46,6 +49,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,
+        Command::WhoCan(arguments) => who_can::run(&Set::read(global)?, &arguments),
         Command::Shadow(arguments) => shadow::run(global, arguments).await,
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }
