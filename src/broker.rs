@@ -76,7 +76,7 @@ impl Broker {
     /// See [`OpenFailure`].
     pub async fn open(origin: Origin, clock: Clock) -> Result<Arc<Broker>, OpenFailure> {
         let config = config::load(&origin.file, &origin.environment).map_err(OpenFailure::Files)?;
-        let loaded = load(&config).map_err(OpenFailure::Files)?;
+        let loaded = load(&config, clock.now()).map_err(OpenFailure::Files)?;
         warn(&loaded);
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data)?);
         let secrets = Arc::new(SecretHasher::open(&*store).await?);
@@ -120,7 +120,7 @@ impl Broker {
         }
         // Tokens go on naming the old issuer identifier, so assertions must be meant for it too.
         config.issuer.clone_from(&self.config.issuer);
-        let loaded = load(&config)?;
+        let loaded = load(&config, self.exchange.clock.now())?;
         warn(&loaded);
         let old = self.exchange.rules.load();
         let exchange = &self.exchange;

@@ -56,6 +56,8 @@ pub struct Kind {
     pub tenant_pin: Option<TenantPin>,
     /// Claims that name the workload and are never given to somebody else: what a policy should match.
     pub immutable: &'static [&'static str],
+    /// Claims with names that are given again, each with the claim that has the same thing's id. Both may be JSON Pointers.
+    pub names: &'static [(&'static str, &'static str)],
     /// How to read its subjects, where they have forms worth telling apart.
     pub subject: Option<Subject>,
     /// JSON Pointers to what the caller of the platform writes into its token as it likes: never an identity.

@@ -9,11 +9,10 @@ mod evaluate;
 mod explain;
 mod index;
 mod intern;
-mod lint;
+pub mod lint;
 mod load;
 mod matcher;
 mod pattern;
-mod pin;
 mod template;
 mod test_cases;
 #[cfg(test)]
@@ -72,6 +71,8 @@ pub struct Policy {
     file: Arc<Path>,
     /// Where its document begins in that file.
     line: u32,
+    /// The lints that its comments allow, as `lint::bit` has them.
+    allowed: u32,
 }
 
 /// A policy in a listing.
@@ -111,6 +112,13 @@ impl Policy {
     #[must_use]
     pub fn fixed_user(&self) -> Option<&UserName> {
         self.user.fixed_user()
+    }
+
+    /// Whether a `# lint: allow ID because …` comment in its document names this lint: for the lints of whole sets, which
+    /// have no one line.
+    #[must_use]
+    pub fn allows(&self, lint_id: &str) -> bool {
+        self.allowed & lint::bit(lint_id) != 0
     }
 
     /// How it is listed.

@@ -73,7 +73,7 @@ impl Set {
         let config = config::load(&global.config, &super::environment()).map_err(failed)?;
         let issuers = Issuers::new(&config.issuers, &config.issuer);
         let mut faults = Diagnostics::new();
-        let policies = PolicySet::load(&config.policies, &issuers, &mut faults);
+        let policies = PolicySet::load(&config.policies, &issuers, Clock::system().now(), &mut faults);
         if faults.has_errors() {
             return Err(failed(faults));
         }

@@ -22,6 +22,8 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    // The role of an ARN can be made again, and the token has no id of it.
+    names: &[],
     subject: None,
     caller_chosen: &["/https:~1~1sts.amazonaws.com~1/request_tags"],
     check_header: super::any_header,

@@ -29,6 +29,7 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["oid", "sub", "azp", "appid"],
     }),
     immutable: &["tid", "oid"],
+    names: &[("xms_mirid", "oid"), ("xms_az_rid", "oid"), ("app_displayname", "appid")],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

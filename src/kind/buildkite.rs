@@ -29,6 +29,13 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["pipeline_id", "pipeline_slug", "cluster_id", "queue_id", "sub"],
     }),
     immutable: &["pipeline_id", "organization_id", "cluster_id"],
+    names: &[
+        ("pipeline_slug", "pipeline_id"),
+        ("organization_slug", "organization_id"),
+        ("cluster_name", "cluster_id"),
+        ("queue_key", "queue_id"),
+        ("sub", "pipeline_id"),
+    ],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

@@ -23,6 +23,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["oidc.circleci.com/project-id", "oidc.circleci.com/org-id"],
+    names: &[("oidc.circleci.com/vcs-origin", "oidc.circleci.com/project-id")],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

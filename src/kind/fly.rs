@@ -20,6 +20,7 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["app_id", "org_id"],
+    names: &[("app_name", "app_id"), ("org_name", "org_id"), ("machine_name", "machine_id"), ("sub", "app_id")],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

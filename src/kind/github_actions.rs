@@ -31,6 +31,13 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["repository_id", "repository", "sub", "workflow_ref", "job_workflow_ref", "environment"],
     }),
     immutable: &["repository_id", "repository_owner_id", "enterprise_id"],
+    // `sub` has ids in one of its forms; see `subject`.
+    names: &[
+        ("repository", "repository_id"),
+        ("repository_owner", "repository_owner_id"),
+        ("enterprise", "enterprise_id"),
+        ("actor", "actor_id"),
+    ],
     subject: Some(Subject { describe: subject::describe, doubt: subject::doubt }),
     caller_chosen: &[],
     check_header: super::any_header,

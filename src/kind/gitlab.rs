@@ -30,6 +30,12 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["project_id", "project_path", "sub", "ci_config_ref_uri"],
     }),
     immutable: &["project_id", "namespace_id"],
+    names: &[
+        ("project_path", "project_id"),
+        ("namespace_path", "namespace_id"),
+        ("user_login", "user_id"),
+        ("sub", "project_id"),
+    ],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

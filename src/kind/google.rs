@@ -30,6 +30,7 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["sub"],
     }),
     immutable: &["sub"],
+    names: &[("email", "sub"), ("/google/compute_engine/instance_name", "/google/compute_engine/instance_id")],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

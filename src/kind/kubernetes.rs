@@ -33,6 +33,13 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(25 * HOUR),
     tenant_pin: None,
     immutable: &["/kubernetes.io/serviceaccount/uid"],
+    names: &[
+        ("sub", "/kubernetes.io/serviceaccount/uid"),
+        ("/kubernetes.io/serviceaccount/name", "/kubernetes.io/serviceaccount/uid"),
+        ("/kubernetes.io/pod/name", "/kubernetes.io/pod/uid"),
+        ("/kubernetes.io/node/name", "/kubernetes.io/node/uid"),
+        ("/kubernetes.io/secret/name", "/kubernetes.io/secret/uid"),
+    ],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

@@ -21,6 +21,8 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    // OpenID Connect Core §5.7: nothing but `sub` with `iss` identifies.
+    names: &[("email", "sub"), ("preferred_username", "sub")],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,

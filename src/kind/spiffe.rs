@@ -40,6 +40,8 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    // A SPIFFE ID is as lasting as the registration entries make it.
+    names: &[],
     subject: None,
     caller_chosen: &[],
     check_header,

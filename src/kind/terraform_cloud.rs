@@ -34,6 +34,13 @@ pub(super) static KIND: Kind = Kind {
         ],
     }),
     immutable: &["terraform_workspace_id", "terraform_organization_id", "terraform_project_id"],
+    names: &[
+        ("terraform_workspace_name", "terraform_workspace_id"),
+        ("terraform_full_workspace", "terraform_workspace_id"),
+        ("terraform_project_name", "terraform_project_id"),
+        ("terraform_organization_name", "terraform_organization_id"),
+        ("sub", "terraform_workspace_id"),
+    ],
     subject: None,
     caller_chosen: &[],
     check_header: super::any_header,
