@@ -13,6 +13,7 @@ pub mod lint;
 mod load;
 mod matcher;
 mod pattern;
+mod shape;
 mod template;
 mod test_cases;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, SingleUse};
+use super::{HOUR, Kind, Lints, NamedBy, SingleUse};
 use crate::vocab::Algorithm;
 
 pub(super) static KIND: Kind = Kind {
@@ -25,6 +25,7 @@ pub(super) static KIND: Kind = Kind {
     names: &[("email", "sub"), ("preferred_username", "sub")],
     subject: None,
     caller_chosen: &[],
+    lints: Lints::NONE,
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,

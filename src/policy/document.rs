@@ -60,6 +60,9 @@ pub(super) fn read(node: &Node, desk: &mut Desk<'_>, faults: &mut Diagnostics) -
         lines: &lines,
         condition: condition.as_deref(),
         user: user.as_ref(),
+        scopes: &scopes,
+        lifetime: token.lifetime,
+        attributes: &attributes,
         expires_at,
         now: linter.now,
     };
@@ -131,7 +134,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&self, place: &Place, id: &'static str, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(self.source, place, id, message)
+        let fault = Diagnostic::error(self.source, place, id, message);
+        if lint::find(id).is_some() { fault.explained() } else { fault }
     }
 
     fn lines(&mut self, faults: &mut Diagnostics) -> Vec<Line> {

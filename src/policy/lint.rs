@@ -4,23 +4,30 @@
 //! id that `docs/lints.md` has a section of. Not here: whether it reads as a policy at all (see `document`).
 
 mod allow;
+mod breadth;
 mod chosen;
-mod ending;
+mod contradiction;
 mod findings;
+mod grants;
 mod names;
+mod origin;
+mod patterns;
 mod tenant;
 
 #[allow(unused_imports)] // `finding` is for the lints of whole sets
 pub(super) use findings::{Findings, Linter, finding};
 
+use std::time::Duration;
+
 use crate::condition::Condition;
 use crate::diagnostic::{Place, Severity};
 use crate::issuer::Issuer;
-use crate::vocab::UnixTime;
+use crate::vocab::{Scopes, UnixTime};
 use crate::yaml::{Entry, Fields, Yaml};
 
 use super::matcher::{Line, Selector};
 use super::template::Template;
+use smol_str::SmolStr;
 
 /// One thing that is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +67,27 @@ lints! {
     CONTRADICTION: Error, Document, "contradiction", "a policy that no token can satisfy";
     CALLER_CHOSEN: Error, Document, "caller-chosen", "an identity that the caller writes itself";
     CHOSEN_LINE: Warning, Document, "caller-chosen-line", "a line on what the caller writes itself";
-    SUBJECT_FORM: Warning, Document, "subject-form", "a form of `sub` that somebody else can come to have";
-    NAME_WITHOUT_ID: Warning, Document, "name-without-id", "a name that somebody else can come to have, without the id";
+    NAME_WITHOUT_ID: Warning, Document, "name-without-id", "a name that can come to be somebody else's, without its id";
+    SUBJECT_FORM: Warning, Document, "subject-form", "a form of `sub` that can come to be somebody else's";
+    WIDE_SUBJECT: Warning, Document, "wide-subject", "more than one repository, project, app or role";
+    AZURE_IDENTITY: Warning, Document, "azure-identity", "an Azure policy without `tid` and `oid`";
+    KUBERNETES_NAMESPACE: Warning, Document, "kubernetes-namespace", "more than one service account";
+    SPIFFE_WILDCARD: Warning, Document, "spiffe-wildcard", "more than one SPIFFE ID";
+    CROSSES_SEPARATOR: Warning, Document, "crosses-separator", "a wildcard that matches `/` or `:` as well";
+    OPEN_PREFIX: Warning, Document, "open-prefix", "a prefix that ends inside a name";
+    FORK_EVENT: Warning, Document, "fork-event", "scopes for events that strangers can cause";
+    SELF_HOSTED_RUNNER: Warning, Document, "self-hosted-runner", "jobs on anybody's machine";
+    WORKFLOW_UNPINNED: Warning, Document, "workflow-unpinned", "any workflow of the repository";
+    UNPROTECTED_REF: Warning, Document, "unprotected-ref", "any branch or tag";
+    ALL_SCOPES: Warning, Document, "all-scopes", "a scope for everything";
+    LONG_LIFETIME: Warning, Document, "long-lifetime", "tokens that live longer than an hour";
+    SHARED_AUDIENCE: Warning, Document, "shared-audience", "an issuer whose tokens are for somebody else as well";
     EXPIRED: Warning, Document, "expired", "a policy that has ended";
     EXPIRES_SOON: Warning, Document, "expires-soon", "a policy that ends within 30 days";
     DISABLED_ISSUER: Warning, Document, "disabled-issuer", "a policy of an issuer that is disabled";
     LINT_ALLOW: Warning, Document, "lint-allow", "a `# lint: allow` that allows nothing, or gives no reason";
+    UNKNOWN_USER: Error, Set, "unknown-user", "strict: a user that does not exist";
+    UNKNOWN_SERVICE: Error, Set, "unknown-service", "strict: a scope of a service that does not exist";
 }
 
 /// The lints whose bits [`allowed_bits`] uses must fit.
@@ -89,6 +111,9 @@ pub(super) struct Draft<'a> {
     pub(super) lines: &'a [Line],
     pub(super) condition: Option<&'a Condition>,
     pub(super) user: Option<&'a Template>,
+    pub(super) scopes: &'a Scopes,
+    pub(super) lifetime: Option<Duration>,
+    pub(super) attributes: &'a [(SmolStr, Template)],
     pub(super) expires_at: Option<UnixTime>,
     pub(super) now: UnixTime,
 }
@@ -110,6 +135,11 @@ impl<'a> Draft<'a> {
     /// Whether a line names the values of this claim that it admits.
     fn pins(&self, claim: &str) -> bool {
         self.lines.iter().any(|line| line.pins(claim))
+    }
+
+    /// Whether a line tells callers apart by this claim's value.
+    fn says_who(&self, claim: &str) -> bool {
+        self.lines.iter().any(|line| line.selector.source() == claim && line.matcher.says_who())
     }
 
     /// Whether the policy says itself what this claim must be: a line names its values, or the condition reads it.
@@ -138,13 +168,20 @@ pub(super) fn check(draft: &Draft<'_>, findings: &mut Findings<'_>) {
             (message, "enable the issuer, or remove the policy".to_owned())
         });
     }
-    ending::check(draft, findings);
+    grants::check(draft, findings);
     // Of a line that could not be read nobody knows whether it pins the tenant.
-    if !draft.entries().is_empty() {
-        tenant::check(draft, findings);
-        chosen::check(draft, findings);
-        chosen::check_subject(draft, findings);
-        names::check(draft, findings);
-        findings.check_allows(draft.fields.place);
+    if draft.entries().is_empty() {
+        return;
     }
+    contradiction::check(draft, findings);
+    chosen::check(draft, findings);
+    chosen::check_subject(draft, findings);
+    // What lets strangers in is mended first.
+    if tenant::check(draft, findings) {
+        let wide = breadth::check(draft, findings);
+        names::check(draft, &wide, findings);
+        patterns::check(draft, &wide, findings);
+        origin::check(draft, findings);
+    }
+    findings.check_allows(draft.fields.place);
 }

@@ -1,12 +1,16 @@
 //! Names where ids are to be had: a name is given to somebody else after a rename, a deletion or a takeover.
 
 use super::{Draft, Findings, NAME_WITHOUT_ID};
+use crate::yaml::Entry;
 
 /// Warns of lines, and of a user's name, that rest on a name whose id nothing asks for.
-pub(super) fn check(draft: &Draft<'_>, findings: &mut Findings<'_>) {
+pub(super) fn check(draft: &Draft<'_>, told: &[&Entry], findings: &mut Findings<'_>) {
     let kind = draft.issuer.kind();
     let names = kind.names;
     for (entry, line) in draft.written().filter(|(_, line)| line.matcher.says_who()) {
+        if told.iter().any(|wide| std::ptr::eq(*wide, entry)) {
+            continue;
+        }
         let Some((name, id)) = names.iter().find(|(name, _)| *name == line.selector.source()) else { continue };
         // A pattern of names has no one id; then any id keeps strangers out.
         let is_pattern = line.matcher.named_values().is_none();
