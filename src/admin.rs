@@ -7,6 +7,7 @@ mod audit;
 mod credentials;
 mod guard;
 mod listener;
+mod metrics;
 mod problem;
 mod running;
 mod serve;

@@ -3,6 +3,11 @@
 //! In: facts, as the path proves them. Out: an [`AuditRow`]. A fact is here because a stage proved it, or its name
 //! starts with `unverified_`. The assertion itself never is; its SHA-256 is.
 
+mod observed;
+mod reload;
+
+pub use observed::{Observed, Shadowed};
+
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -12,10 +17,12 @@ use crate::claims::VerifiedClaims;
 use crate::client_auth::{Method, UnverifiedAssertion, UnverifiedCertificate};
 use crate::issuer::{TrustedIssuer, TrustedIssuers};
 use crate::mint::TokenClaims;
-use crate::policy::{Explanation, Permit, ShadowVerdict};
+use crate::policy::{Explanation, KeptClaims, Permit, ShadowVerdict};
 use crate::request::GrantName;
 use crate::store::AuditRow;
 use crate::vocab::{ClientId, IssuerName, KeyId, PolicyName, Scopes, Subject, TokenId, TraceId, UnixMillis, UserName};
+
+pub use reload::{LoadedSet, ReloadEvent, ReloadOutcome, Trigger};
 
 /// Longest unverified text kept, in bytes: enough to recognise, too little to fill a disk.
 const MAX_UNVERIFIED_BYTES: usize = 256;
@@ -70,6 +77,10 @@ pub struct Trail {
     certificate_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<ClientId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_user: Option<UserName>,
+    #[serde(flatten)]
+    kept: Option<KeptClaims>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<PolicyName>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +146,8 @@ impl Trail {
             assertion_jti: None,
             certificate_sha256: None,
             client_id: None,
+            named_user: None,
+            kept: None,
             policy: None,
             policies: None,
             user: None,
@@ -174,7 +187,7 @@ impl Trail {
 
     /// What an assertion says of itself.
     pub fn assertion(&mut self, assertion: &UnverifiedAssertion) {
-        self.assertion_sha256 = Some(hex(digest(&SHA256, assertion.compact().as_bytes()).as_ref()));
+        self.assertion_sha256 = Some(assertion_sha256(assertion.compact()));
         self.unverified_issuer = assertion.unverified_issuer().map(bounded);
         self.unverified_subject = assertion.unverified_subject().map(bounded);
         self.unverified_key_id = assertion.unverified_key_id().map(|id| bounded(id.as_str()));
@@ -204,8 +217,9 @@ impl Trail {
         self.unverified_issuer = None;
     }
 
-    /// The claims hold.
-    pub fn claims(&mut self, claims: &VerifiedClaims) {
+    /// The claims hold; some of them are kept.
+    pub fn claims(&mut self, claims: &VerifiedClaims, kept: KeptClaims) {
+        self.kept = Some(kept);
         self.issuer_name = Some(claims.issuer().name().clone());
         self.subject = Some(claims.subject().clone());
         self.audience = claims.audience().map(str::to_owned);
@@ -213,6 +227,11 @@ impl Trail {
         self.assertion_jti = claims.token_id().map(bounded);
         self.unverified_subject = None;
         self.unverified_key_id = None;
+    }
+
+    /// Beside the assertion the request named a user; only that user's policies count.
+    pub fn named_user(&mut self, user: &UserName) {
+        self.named_user = Some(user.clone());
     }
 
     /// The policies were asked.
@@ -289,6 +308,12 @@ impl Trail {
             json: serde_json::to_string(&record).unwrap_or_default(),
         }
     }
+}
+
+/// By which a record tells an assertion from others.
+#[must_use]
+pub fn assertion_sha256(compact: &str) -> String {
+    hex(digest(&SHA256, compact.as_bytes()).as_ref())
 }
 
 fn bounded(text: &str) -> String {

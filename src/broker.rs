@@ -3,10 +3,14 @@
 //! In: a configuration file and a clock. Out: [`Broker`], which the listeners serve. Reloading replaces issuers,
 //! policies, bundles and services together, or nothing.
 
+mod files;
 mod load;
+mod reload;
+mod standing;
+mod watch;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -24,6 +28,12 @@ use crate::store::{Store, StoreFault};
 use crate::workload::credentials::SecretHasher;
 
 pub use load::{Loaded, load};
+pub use reload::ReloadRefusal;
+pub use standing::{LastReload, Refusal, Standing};
+pub use watch::{WatchStanding, watch};
+
+use files::Files;
+use watch::Watched;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -60,7 +70,9 @@ pub struct Broker {
     pub gateway: Gateway,
     /// The verifier of our own tokens.
     pub verifier: Arc<Verifier>,
-    reloading: std::sync::Mutex<()>,
+    standing: ArcSwap<Standing>,
+    watched: Mutex<Watched>,
+    reloading: Mutex<()>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -76,8 +88,11 @@ impl Broker {
     /// See [`OpenFailure`].
     pub async fn open(origin: Origin, clock: Clock) -> Result<Arc<Broker>, OpenFailure> {
         let config = config::load(&origin.file, &origin.environment).map_err(OpenFailure::Files)?;
+        let files = Files::of(&config);
+        let watched = Watched::new(config.reload, files.glance(), files);
         let loaded = load(&config, clock.now()).map_err(OpenFailure::Files)?;
-        warn(&loaded);
+        log_warnings(&loaded.warnings);
+        let standing = ArcSwap::from_pointee(Standing::at_start(loaded.summary(), clock.now_millis()));
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data)?);
         let secrets = Arc::new(SecretHasher::open(&*store).await?);
         let signer = Arc::new(Signer::open(&*store, config.token.signing_algorithm, clock.now()).await?);
@@ -103,40 +118,30 @@ impl Broker {
             clock: clock.clone(),
         };
         let gateway = Gateway::new(loaded.services, Arc::clone(&verifier), clock);
-        Ok(Arc::new(Broker { origin, config, exchange, gateway, verifier, reloading: std::sync::Mutex::new(()) }))
+        let (watched, reloading) = (Mutex::new(watched), Mutex::default());
+        Ok(Arc::new(Broker { origin, config, exchange, gateway, verifier, standing, watched, reloading }))
     }
 
-    /// Reads issuers, bundles, policies and services again. All of them take effect together; on any fault the old ones
-    /// stay. Our issuer identifier, listeners, store and token settings stay as they were at the start; changed ones are
-    /// named in the log.
-    ///
-    /// # Errors
-    /// Every fault found.
-    pub fn reload(&self) -> Result<(), Diagnostics> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut config = config::load(&self.origin.file, &self.origin.environment)?;
-        for setting in config.fixed_until_restart(&self.config) {
-            tracing::warn!(setting, "`{setting}` was changed; that takes effect at the next start");
-        }
-        // Tokens go on naming the old issuer identifier, so assertions must be meant for it too.
-        config.issuer.clone_from(&self.config.issuer);
-        let loaded = load(&config, self.exchange.clock.now())?;
-        warn(&loaded);
-        let old = self.exchange.rules.load();
-        let exchange = &self.exchange;
-        let (running, store) = (Previous::Running(&old.keys), Some(Arc::clone(&exchange.store)));
-        let keys = Keys::start(&loaded.issuers, running, &exchange.clock, store, self.config.proxy.as_ref());
-        let rules =
-            Rules { reviews: Reviews::new(&loaded.issuers), issuers: loaded.issuers, keys, policies: loaded.policies };
-        tracing::info!(policy.digest = rules.policies.digest(), "configuration reloaded");
-        self.exchange.rules.store(Arc::new(rules));
-        self.gateway.replace(loaded.services);
-        Ok(())
+    /// What is in force, and how the last reloads went.
+    #[must_use]
+    pub fn standing(&self) -> Arc<Standing> {
+        self.standing.load_full()
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn warn(loaded: &Loaded) {
-    for warning in loaded.warnings.iter() {
+/// Warnings that the log shows at most; `check` shows all.
+const SHOWN_WARNINGS: usize = 100;
+
+fn log_warnings(warnings: &Diagnostics) {
+    for warning in warnings.iter().take(SHOWN_WARNINGS) {
         tracing::warn!("{warning}");
+    }
+    let more = warnings.iter().count().saturating_sub(SHOWN_WARNINGS);
+    if more > 0 {
+        tracing::warn!("and {more} more warnings; `countersign check` shows all");
     }
 }

@@ -73,7 +73,7 @@ impl VerifiedClaims {
     /// [`ClaimsRefusal::Kind`], for a certificate that is not this issuer's.
     pub fn of_certificate(svid: &X509Svid, issuer: &TrustedIssuer) -> Result<VerifiedClaims, ClaimsRefusal> {
         let id = svid.id().to_string();
-        let subject = Subject::parse(&id).map_err(|_| ClaimsRefusal::Claim("sub"))?;
+        let subject = Subject::parse(&id).map_err(|_| ClaimsRefusal::Claim("sub", "is too long"))?;
         let members = Map::from_iter([("sub".to_owned(), Value::String(id))]);
         issuer.check_claims(&members)?;
         Ok(VerifiedClaims {
@@ -153,7 +153,7 @@ fn signer<'a>(
     let mut fitting =
         candidates.iter().filter(|one| one.key.algorithm() == assertion.unverified_algorithm()).peekable();
     if fitting.peek().is_none() {
-        return Err(ClaimsRefusal::Algorithm);
+        return Err(ClaimsRefusal::Algorithm { said: assertion.unverified_algorithm() });
     }
     let mut signers = fitting.filter(|one| one.key.verify(assertion.signing_input(), assertion.signature()));
     match (signers.next(), signers.next()) {

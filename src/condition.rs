@@ -6,10 +6,15 @@
 //! call only what is listed.
 
 mod fence;
+mod parser;
 mod patterns;
+mod spans;
+mod types;
 mod values;
+mod written;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
@@ -17,10 +22,9 @@ use cel::common::types::CelBool;
 use cel::{Context, Env, IdedExpr, Program, Value};
 use regex::Regex;
 
+pub use types::{Schema, Type, TypeFault, Unknown};
 pub use values::Values;
-
-/// Stack for parsing: the limits of `fence` pass on it in a debug build too.
-const PARSER_STACK_BYTES: usize = 64 * 1024 * 1024;
+pub use written::read;
 
 /// CEL's standard functions. Building them costs more than most evaluations, so they are built once.
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -30,6 +34,7 @@ pub struct Condition {
     expression: IdedExpr,
     patterns: Vec<Arc<Regex>>,
     reads: Reads,
+    spans: spans::Offsets,
     source: String,
 }
 
@@ -44,8 +49,23 @@ struct Reads {
 
 /// Why an expression is refused, or gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConditionFault(String);
+#[error("{rule}")]
+pub struct ConditionFault {
+    rule: String,
+    span: Option<Range<usize>>,
+}
+
+impl ConditionFault {
+    fn new(rule: impl Into<String>) -> ConditionFault {
+        ConditionFault { rule: rule.into(), span: None }
+    }
+
+    /// The bytes of the source that it is about, where it is about a part.
+    #[must_use]
+    pub fn span(&self) -> Option<Range<usize>> {
+        self.span.clone()
+    }
+}
 
 impl std::fmt::Debug for Condition {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -62,19 +82,17 @@ impl Condition {
         fence::check_source(source)?;
         let text = source.to_owned();
         let names: Vec<String> = variables.iter().map(|name| (*name).to_owned()).collect();
-        let parser = std::thread::Builder::new().stack_size(PARSER_STACK_BYTES);
-        let parsed = parser.spawn(move || Condition::compile_here(text, names));
-        let parsed = parsed.map_err(|error| ConditionFault(format!("the parser cannot start: {error}")))?;
-        parsed.join().map_err(|_| ConditionFault("cannot be parsed".to_owned()))?
+        parser::on_large_stack(move || Condition::compile_here(text, names))
     }
 
     /// On the large stack: a tree that the limits refuse is also walked and freed there.
     fn compile_here(source: String, variables: Vec<String>) -> Result<Condition, ConditionFault> {
-        let program = Program::compile(&source).map_err(|errors| ConditionFault(errors.to_string()))?;
+        let program = Program::compile(&source).map_err(|errors| parser::fault(&source, &errors))?;
         let reads = fence::check_tree(program.expression(), variables)?;
         let mut expression = program.expression().clone();
         let patterns = patterns::compile(&mut expression)?;
-        Ok(Condition { expression, patterns, reads, source })
+        let spans = spans::copy(program.source_info());
+        Ok(Condition { expression, patterns, reads, spans, source })
     }
 
     /// The expression as written.
@@ -87,6 +105,12 @@ impl Condition {
     pub fn members_read(&self, variable: &str) -> impl Iterator<Item = &str> {
         let of_variable = move |(of, _): &&(String, String)| of == variable;
         self.reads.members.iter().filter(of_variable).map(|(_, member)| member.as_str())
+    }
+
+    /// Whether it also uses the variable whole, as in `"x" in claims`.
+    #[must_use]
+    pub fn reads_whole(&self, variable: &str) -> bool {
+        self.reads.whole.contains(variable)
     }
 
     /// Evaluates it over these values.
@@ -140,8 +164,8 @@ impl Condition {
         }));
         match answer {
             Ok(Some(Some(holds))) => Ok(holds),
-            Ok(Some(None)) => Err(ConditionFault("the condition is not a boolean".to_owned())),
-            Ok(None) | Err(_) => Err(ConditionFault("the condition cannot be evaluated over these values".to_owned())),
+            Ok(Some(None)) => Err(ConditionFault::new("the condition is not a boolean")),
+            Ok(None) | Err(_) => Err(ConditionFault::new("the condition cannot be evaluated over these values")),
         }
     }
 }

@@ -23,8 +23,8 @@ use std::path::Path;
 
 pub use proxy::ProxySettings;
 pub use settings::{
-    AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, ReviewSettings,
-    SigningAlgorithm, TlsFiles, TokenSettings,
+    AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, ReloadSettings,
+    ReviewSettings, SigningAlgorithm, TlsFiles, TokenSettings,
 };
 
 use crate::diagnostic::Diagnostics;

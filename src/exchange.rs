@@ -7,7 +7,7 @@ mod explain;
 mod failure;
 mod rules;
 
-pub use explain::{Verdict, explain_claims};
+pub use explain::{Past, Verdict, explain_claims};
 pub use failure::{Failure, Refused, Side};
 pub use rules::Rules;
 
@@ -23,7 +23,7 @@ use crate::client_auth::{
 };
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
-use crate::policy;
+use crate::policy::{self, Depth, KeptClaims, Question};
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
 use crate::review::Confirmed;
 use crate::store::{ExchangeCommit, Store};
@@ -172,9 +172,10 @@ impl Exchange {
         client_id: Option<&ClientId>,
         trail: &mut Trail,
     ) -> Result<Confirmed, Failure> {
-        trail.claims(claims);
+        trail.claims(claims, KeptClaims::of(claims, &rules.policies));
         let now = self.clock.now();
         let named = self.named_user(client_id, claims).await?;
+        named.iter().for_each(|user| trail.named_user(user));
         let decision = policy::decide(&rules.policies, claims, named.as_ref(), now);
         trail.decided(rules.policies.digest(), decision.shadow);
         match decision.outcome {
@@ -183,9 +184,11 @@ impl Exchange {
                 Ok(rules.reviews.confirm(permit, claims).await?)
             }
             Err(refusal) => {
-                trail.explain(
-                    policy::explain(&rules.policies, claims.issuer(), claims.members(), named.as_ref(), now).nearest(),
-                );
+                let (issuer, wanted) = (claims.issuer(), named.as_ref());
+                let claims = KeptClaims::whole(claims.members().clone());
+                let question = Question { issuer: issuer.name(), claims: &claims, wanted, now };
+                let explanation = question.explain(&rules.policies, Depth::Record);
+                trail.explain(explanation.without(&issuer.settings().audit_exclude));
                 Err(refusal.into())
             }
         }

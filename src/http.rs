@@ -28,7 +28,7 @@ use crate::clock::random_bytes;
 use crate::vocab::TraceId;
 
 pub use error::Answer;
-pub(crate) use health::{live, ready};
+pub(crate) use health::{live, ready_in_full};
 pub use listener::{Listening, ServeFailure, listen};
 
 /// The header that ties an answer to its audit record.

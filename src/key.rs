@@ -9,6 +9,7 @@ mod bundle_server;
 mod cache;
 mod fetch;
 mod flight;
+mod held;
 mod jwk;
 mod key_set;
 mod keys;
@@ -22,6 +23,7 @@ mod x509_svid;
 
 use crate::vocab::{Algorithm, IssuerName, KeyId};
 
+pub use held::Held;
 pub use jwk::SkippedKey;
 pub use key_set::{KeySet, KeySetFault, KeySetUse};
 pub use keys::{CandidateKey, Keys, Previous};
@@ -34,10 +36,12 @@ pub use x509_svid::{X509Svid, X509SvidRefusal};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefusal {
     /// The issuer has no key with this `kid`, also after asking it again where that was due.
-    #[error("the issuer has no usable key with the header's kid")]
+    #[error("the issuer has no usable key with the header's kid{}", held::behind(held.as_ref()))]
     Unknown {
         /// The header's `kid`.
         key_id: KeyId,
+        /// What it has instead.
+        held: Option<Held>,
     },
     /// No `kid` in the header, and no key of the issuer fits its algorithm.
     #[error("the issuer has no usable key for the header's alg")]
@@ -49,16 +53,20 @@ pub enum KeyRefusal {
     #[error("the header has no kid and several keys fit")]
     Ambiguous,
     /// The key is for another algorithm than the header says.
-    #[error("the key with the header's kid is not for its alg")]
+    #[error("the header's alg is {said}, and the issuer's key with its kid is for {of_key}")]
     Algorithm {
-        /// The header's `kid`.
-        key_id: KeyId,
+        /// The header's `alg`.
+        said: Algorithm,
+        /// The key's.
+        of_key: Algorithm,
     },
     /// The issuer may not use this algorithm.
-    #[error("the issuer is not configured for {algorithm}")]
+    #[error("the issuer is not configured for {algorithm}, only for {allowed}")]
     AlgorithmNotAllowed {
         /// The header's `alg`.
         algorithm: Algorithm,
+        /// Those that it is configured for.
+        allowed: String,
     },
 }
 

@@ -46,7 +46,8 @@ pub struct Kind {
     pub algorithms: &'static [Algorithm],
     /// Why no setting may add to `algorithms`, where that is so.
     pub closed_algorithms: Option<&'static str>,
-    /// Its claims beside the registered ones. A name that ends in `*` stands for every name with that beginning.
+    /// Its claims beside the registered ones. A name that ends in `*` stands for every name with that beginning; one that
+    /// begins with `/` is a JSON Pointer to what is inside a claim, of which all members are then named.
     pub claims: &'static [(&'static str, ClaimType)],
     /// Whether tokens have further claims, until the operator declares some.
     pub open: bool,
@@ -235,6 +236,17 @@ impl IssuerKind {
             (NamedBy::Url { default }, None) => default.map(str::to_owned).into_iter().collect(),
             (NamedBy::Tenants { issuers, .. }, None) => issuers(identity),
         }
+    }
+
+    /// Whether its tokens can have this top-level claim: a registered one (RFC 7519 §4.1), or one of its own.
+    #[must_use]
+    pub fn has_claim(self, name: &str) -> bool {
+        let is_this = |known: &str| match known.strip_suffix('*') {
+            Some(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
+            None => name == known,
+        };
+        ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"].contains(&name)
+            || self.0.claims.iter().any(|(known, _)| is_this(known))
     }
 
     /// What a token's subject says, where the kind has forms of it.

@@ -3,16 +3,21 @@
 //! In: verified claims. Out: a [`Permit`] for exactly one user, or the reason why not. Not here: whether that user
 //! exists (see `workload`).
 
+mod claim_types;
 mod decide;
 mod document;
 mod evaluate;
 mod explain;
 mod index;
 mod intern;
+mod kept;
 pub mod lint;
 mod load;
 mod matcher;
 mod pattern;
+mod question;
+mod reads;
+pub mod replay;
 mod shape;
 mod template;
 mod test_cases;
@@ -20,9 +25,11 @@ mod test_cases;
 mod tests;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
-pub use explain::{Explanation, PolicyLines, explain};
+pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};
+pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
-pub use test_cases::{CaseResult, TestReport, fixture_names, run_tests};
+pub use question::{Answer, Question};
+pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +63,7 @@ impl std::fmt::Display for Mode {
 }
 
 /// One compiled policy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     name: PolicyName,
     issuer: IssuerName,

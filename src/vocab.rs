@@ -5,6 +5,7 @@
 
 mod names;
 mod scopes;
+mod shown;
 mod time;
 
 pub use names::{
@@ -12,6 +13,7 @@ pub use names::{
     TraceId, UserName, WordFault, is_loopback_host,
 };
 pub use scopes::{Scope, Scopes};
+pub use shown::shown;
 pub use time::{UnixMillis, UnixTime};
 
 use serde::Serialize;

@@ -4,6 +4,7 @@
 //! in it. Anchors, aliases, tags and merge keys are refused: a reviewer should see the whole value where it is used.
 
 mod fields;
+mod inside;
 
 pub use fields::Fields;
 

@@ -138,6 +138,39 @@ async fn a_shadow_policy_is_recorded_and_admits_nobody() {
 }
 
 #[tokio::test]
+async fn a_verified_token_leaves_its_claims_whether_it_was_admitted_or_not_and_an_unverified_one_none() {
+    let broker = TestBroker::start_with(|setup, platforms| {
+        let partner = format!("kind: oidc, url: {}, audit_exclude: [team]", platforms.partner.issuer());
+        let reads = "policy: reads\nissuer: partner\nmatch: { sub: x, azp: y, team: red }\nuser: u\n";
+        setup.platform("partner", &partner, &platforms.partner).policy("reads", reads)
+    })
+    .await;
+    let assertion = broker.github().assertion().claim("surprise", "kept-nowhere");
+    let minted = record(&broker, &broker.token(assertion.clone()).await).await;
+    let mut expected = assertion.claims().clone();
+    expected.remove("surprise");
+    assert_eq!((&minted["claims"], &minted["claims_omitted"]), (&Value::Object(expected), &json!(["surprise"])));
+
+    let partner = || broker.partner().assertion().claim("sub", "x").claim("team", "red-canary");
+    let refused = record(&broker, &broker.token(partner()).await).await;
+    assert_eq!((refused["cause"].as_str(), refused["claims"]["sub"].as_str()), (Some("policy.none"), Some("x")));
+    assert_eq!(refused["claims"]["azp"], partner().claims()["azp"], "a policy of this open issuer reads it");
+    assert!(refused["claims_omitted"].as_array().unwrap().contains(&json!("team")), "{refused}");
+    assert!(!refused.to_string().contains("red-canary"), "not in the explanation either: {refused}");
+
+    let expired = record(&broker, &broker.token(partner().issued_at(NOW - 3600)).await).await;
+    assert_eq!((expired["cause"].as_str(), expired.get("claims")), (Some("claims.expired"), None));
+}
+
+#[tokio::test]
+async fn a_user_that_the_request_names_is_in_the_record() {
+    let broker = TestBroker::start().await;
+    let reply = broker.token_and(broker.partner().assertion(), &[("client_id", "somebody-else")]).await;
+    let record = record(&broker, &reply).await;
+    assert_eq!((record["cause"].as_str(), record["named_user"].as_str()), (Some("policy.none"), Some("somebody-else")));
+}
+
+#[tokio::test]
 async fn hostile_text_stays_inside_one_record() {
     let broker = TestBroker::start().await;
     let hostile = "a\"},{\"outcome\":\"minted\"\u{2028}\u{1b}[31m";

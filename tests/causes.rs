@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const STAGES: [&str; 16] = [
+const STAGES: [&str; 17] = [
     "request.",
     "client_auth.",
     "assertion.",
@@ -21,6 +21,7 @@ const STAGES: [&str; 16] = [
     "token.",
     "gateway.",
     "upstream.",
+    "reload.",
 ];
 
 #[test]

@@ -98,7 +98,7 @@ async fn every_fault_of_a_policy_or_a_service_has_its_fix() {
         ("policies", policy.replace("ref: x", "ref: { present: \"yes\" }"), "3:46: error[type]"),
         ("policies", format!("{policy}mode: maybe\n"), "5:7: error[value]"),
         ("policies", format!("{policy}expires: tomorrow\n"), "5:10: error[value]"),
-        ("policies", format!("{policy}condition: claims.ref ==\n"), "5:12: error[value]"),
+        ("policies", format!("{policy}condition: claims.ref ==\n"), "5:25: error[value]"),
         ("policies", format!("{policy}scopes: [\n"), "5:9: error[yaml]"),
         ("services", service.replace("http:", "ftp:"), "3:11: error[value]"),
     ];

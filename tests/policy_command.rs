@@ -19,6 +19,7 @@ issuers:
   aws: { kind: aws, url: https://a1b2c3d4-5e6f-4a0b-8c1d-2e3f4a5b6c7d.tokens.sts.global.api.aws }
   terraform-cloud: { kind: terraform-cloud }
   fly: { kind: fly, url: https://oidc.fly.io/acme }
+  partner: { kind: oidc, url: https://idp.partner.example }
 ";
 
 /// A directory with a configuration and the shipped policies.
@@ -72,6 +73,7 @@ fn the_policies_are_listed_for_people_and_for_programs() {
         "gitlab-deploy",
         "google-payments",
         "kubernetes-payments",
+        "partner-build",
         "mesh-payments",
         "terraform-cloud-apply",
     ];
@@ -82,7 +84,7 @@ fn the_policies_are_listed_for_people_and_for_programs() {
 fn check_reports_every_fault_with_its_place_and_its_fix() {
     let place = place();
     let valid = policy(place.path(), &["check"]);
-    assert!(valid.status.success() && out(&valid).contains("11 policies, valid"), "{}", err(&valid));
+    assert!(valid.status.success() && out(&valid).contains("12 policies, valid"), "{}", err(&valid));
     replace(place.path(), "github-deploy.yaml", "repository_id: \"123456\"", "repository_id: 123456");
     replace(place.path(), "spiffe-mesh.yaml", "issuer: spiffe", "issuer: spife");
     let bad = policy(place.path(), &["check"]);
@@ -104,7 +106,7 @@ fn test_runs_every_test_and_fails_when_one_does() {
     let failed = policy(place.path(), &["test", "policies/github-deploy.test.yaml"]);
     assert_eq!(failed.status.code(), Some(1));
     let text = out(&failed);
-    assert!(text.contains("FAILED  policies/github-deploy.test.yaml: another branch is not"), "{text}");
+    assert!(text.contains("FAILED  policies/github-deploy.test.yaml:9: another branch is not"), "{text}");
     assert!(text.contains("expected: denied") && text.contains("found:    admitted as prod-deployer"), "{text}");
-    assert!(text.contains("9 passed, 1 failed"), "{text}");
+    assert!(text.contains("11 passed, 1 failed"), "{text}");
 }

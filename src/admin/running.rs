@@ -8,32 +8,33 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, middleware};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AccessTokenRequest, AdminState, Body, Listening, Problem, TokenFault, router};
+use super::{AccessTokenRequest, AdminState, Body, Listening, Problem, TokenFault, metrics, router};
+use crate::audit::Trigger;
 use crate::broker::Broker;
 use crate::exchange::Verdict;
 use crate::key::KeyFailure;
 use crate::mint::TokenClaims;
-use crate::vocab::{Audience, IssuerName};
+use crate::policy::Depth;
+use crate::vocab::{Audience, IssuerName, TraceId};
 
 /// Serves the admin API on the configured socket, and on the TCP listener if there is one.
 ///
 /// # Errors
 /// An address or a socket that cannot be had, or an unusable token file.
 pub async fn listen(broker: &Arc<Broker>) -> std::io::Result<Listening> {
-    install_metrics();
+    metrics::install();
     Listening::start(&broker.config.admin, routes(broker), probes(broker)).await
 }
 
-/// What orchestrators ask, who have no token to show: nothing but whether the broker is well.
+/// What orchestrators ask, who have no token to show: whether the broker is well, and how its last reload went.
 fn probes(broker: &Arc<Broker>) -> Router {
     Router::new()
         .route("/healthz", get(crate::http::live))
-        .route("/readyz", get(crate::http::ready))
+        .route("/readyz", get(crate::http::ready_in_full))
         .with_state(Arc::clone(broker))
         .layer(middleware::map_response(no_store))
 }
@@ -41,13 +42,13 @@ fn probes(broker: &Arc<Broker>) -> Router {
 /// All routes of the admin API.
 pub fn routes(broker: &Arc<Broker>) -> Router {
     let own = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::show))
         .route("/admin/v1/explain", post(explain))
         .route("/admin/v1/issuers", get(issuers))
         .route("/admin/v1/issuers/{name}/refresh", post(refresh))
         .route("/admin/v1/policies", get(policies))
         .route("/admin/v1/keys", get(keys))
-        .route("/admin/v1/reload", post(reload))
+        .route("/admin/v1/reload", post(reload).get(reloads))
         .with_state(Arc::clone(broker));
     router(state(broker)).merge(own).layer(middleware::map_response(no_store))
 }
@@ -84,39 +85,34 @@ fn long_lived(broker: &Broker, asked: &AccessTokenRequest) -> Result<SecretStrin
     broker.exchange.signer.sign(&claims).map(SecretString::from).map_err(|error| failed(&error))
 }
 
-/// One recorder for the process, however many brokers a test starts in it.
-static METRICS: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-
-/// Starts counting; what was counted before is lost.
-fn install_metrics() {
-    METRICS.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        // Another recorder in the process keeps what it has; then this one stays empty.
-        let _ = metrics::set_global_recorder(recorder);
-        handle
-    });
-}
-
-async fn metrics(State(broker): State<Arc<Broker>>) -> Response {
-    broker.exchange.rules.load().keys.publish_gauges();
-    let text = METRICS.get().map(PrometheusHandle::render).unwrap_or_default();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Explain {
     token: Option<String>,
     claims: Option<serde_json::Map<String, Value>>,
+    trace: Option<String>,
+    /// Every policy, however many.
+    #[serde(default)]
+    all: bool,
 }
 
-/// What would become of a token or of claims, and why. Nothing is minted and nothing is used up.
+/// What would become of a token or of claims, or became of an exchange, and why. Nothing is minted and nothing is used up.
 async fn explain(State(broker): State<Arc<Broker>>, Body(asked): Body<Explain>) -> Result<Json<Verdict>, Problem> {
-    match (asked.token, asked.claims) {
-        (Some(token), None) => Ok(Json(broker.exchange.explain_token(token.trim()).await)),
-        (None, Some(claims)) => Ok(Json(broker.exchange.explain_claims(&claims))),
-        _ => Err(Problem::invalid("send either `token` or `claims`")),
+    let depth = if asked.all { Depth::All } else { Depth::Listed };
+    let exchange = &broker.exchange;
+    match (asked.token, asked.claims, asked.trace) {
+        (Some(token), None, None) => Ok(Json(exchange.explain_token(token.trim(), depth).await)),
+        (None, Some(claims), None) => Ok(Json(exchange.explain_claims(&claims, depth))),
+        (None, None, Some(trace)) => {
+            let trace = TraceId::parse(&trace)?;
+            let missing = || {
+                Problem::missing(format!(
+                    "no audit record has the trace id {trace}; it may be another broker's, or no exchange's"
+                ))
+            };
+            exchange.explain_trace(&trace, depth).await?.map(Json).ok_or_else(missing)
+        }
+        _ => Err(Problem::invalid("send one of `token`, `claims` and `trace`")),
     }
 }
 
@@ -150,11 +146,30 @@ async fn keys(State(broker): State<Arc<Broker>>) -> Response {
     Json(json!({ "active": signer.key_id(), "keys": signer.jwks()["keys"] })).into_response()
 }
 
+/// What is in force, how the last reload went, and all faults of the last one that was refused.
+async fn reloads(State(broker): State<Arc<Broker>>) -> Response {
+    let (standing, watch) = (broker.standing(), broker.watch_standing());
+    let last_refusal = standing.last_refusal.as_ref().map(|refusal| {
+        json!({
+            "time": refusal.at.to_rfc3339(), "trigger": refusal.by, "cause": refusal.cause,
+            "faults": refusal.faults, "text": refusal.text,
+        })
+    });
+    let answer = json!({
+        "in_force": standing.in_force,
+        "loaded_at": standing.loaded_at.to_rfc3339(),
+        "loaded_by": standing.loaded_by.map_or("start", Trigger::as_str),
+        "reload": standing.last_reload(),
+        "last_refusal": last_refusal,
+        "watch": watch,
+    });
+    Json(answer).into_response()
+}
+
 async fn reload(State(broker): State<Arc<Broker>>) -> Result<Response, Problem> {
-    let reloaded = tokio::task::spawn_blocking(move || broker.reload().map_err(|faults| faults.to_string())).await;
-    match reloaded {
-        Ok(Ok(())) => Ok(Json(json!({ "reloaded": true })).into_response()),
-        Ok(Err(faults)) => Err(Problem::invalid(faults)),
+    match tokio::task::spawn_blocking(move || broker.reload(Trigger::AdminApi)).await {
+        Ok(Ok(in_force)) => Ok(Json(json!({ "reloaded": true, "in_force": in_force })).into_response()),
+        Ok(Err(refusal)) => Err(Problem::invalid(refusal.to_string())),
         Err(error) => Err(Problem::unavailable(error.to_string())),
     }
 }

@@ -1,5 +1,6 @@
 //! What a start, a reload and `check` read alike: issuers, pinned keys, policies, services.
 
+use crate::audit::LoadedSet;
 use crate::config::Config;
 use crate::diagnostic::Diagnostics;
 use crate::gateway::Services;
@@ -19,6 +20,19 @@ pub struct Loaded {
     pub services: Services,
     /// What was found that does not keep the set from loading.
     pub warnings: Diagnostics,
+}
+
+impl Loaded {
+    /// It in a few words.
+    #[must_use]
+    pub fn summary(&self) -> LoadedSet {
+        LoadedSet {
+            policy_digest: self.policies.digest().to_owned(),
+            policies: self.policies.len(),
+            issuers: self.issuers.iter().count(),
+            services: self.services.len(),
+        }
+    }
 }
 
 /// Reads all of it.

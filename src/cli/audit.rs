@@ -59,7 +59,7 @@ pub struct Query {
     /// With this trace id, as the answer had it
     #[arg(long)]
     trace_id: Option<String>,
-    /// minted, refused or fault
+    /// minted, refused or fault; of a reload reloaded or refused
     #[arg(long)]
     outcome: Option<String>,
     /// At most this many, the newest ones

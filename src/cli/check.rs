@@ -121,7 +121,8 @@ impl Checked {
         line("issuers", issuers.len().to_string());
         for issuer in issuers {
             let disabled = if issuer.disabled { ", disabled" } else { "" };
-            line("", format!("{} ({}{disabled})", issuer.name, issuer.kind));
+            let shadow = if issuer.shadow { ", shadow" } else { "" };
+            line("", format!("{} ({}{shadow}{disabled})", issuer.name, issuer.kind));
         }
         line("policies", self.loaded.policies.len().to_string());
         line("services", self.loaded.services.len().to_string());

@@ -1,15 +1,17 @@
-//! `countersign explain`: why an exchange was refused, or what would become of a token or of claims.
+//! `countersign explain`, also as `countersign policy explain`: why an exchange was refused, or what would become of a
+//! token or of claims.
 
 use std::io::Read;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::admin_client::{AdminClient, rows};
+use super::admin_client::{AdminClient, cell, rows};
 use super::output::{self, Format};
 use super::{Failed, Global};
 use crate::clock::Clock;
 use crate::exchange::{Verdict, explain_claims};
+use crate::policy::Depth;
 
 /// Largest token or claims file that is read.
 const MAX_INPUT_BYTES: u64 = 1024 * 1024;
@@ -19,6 +21,9 @@ const MAX_INPUT_BYTES: u64 = 1024 * 1024;
 pub struct Arguments {
     #[command(flatten)]
     subject: Subject,
+    /// List every policy of the issuer, not only the fifty nearest
+    #[arg(long)]
+    all: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
@@ -33,7 +38,7 @@ struct Subject {
     /// A file with a token (`-`: standard input); asks the running server, and uses nothing up
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
-    /// The trace id of an answer; asks the running server's audit trail
+    /// The trace id of an answer; asks the running server's audit trail, and its policies again
     #[arg(long, value_name = "ID")]
     trace: Option<String>,
 }
@@ -43,13 +48,15 @@ struct Subject {
 /// # Errors
 /// What failed, and the next step. A refusal that could be explained is no failure.
 pub async fn run(global: &Global, arguments: Arguments) -> Result<(), Failed> {
-    let answer = match arguments.subject {
-        Subject { claims: Some(file), .. } => claims(global, &file)?,
-        Subject { token: Some(file), .. } => {
-            let body = json!({ "token": read(&file)?.trim() });
-            AdminClient::of(global)?.post("/admin/v1/explain", &body).await?
-        }
-        Subject { trace, .. } => trace_record(global, &trace.unwrap_or_default()).await?,
+    let all = arguments.all;
+    let question = match arguments.subject {
+        Subject { claims: Some(file), .. } => Err(file),
+        Subject { token: Some(file), .. } => Ok(json!({ "token": read(&file)?.trim(), "all": all })),
+        Subject { trace, .. } => Ok(json!({ "trace": trace.unwrap_or_default(), "all": all })),
+    };
+    let answer = match question {
+        Ok(question) => AdminClient::of(global)?.post("/admin/v1/explain", &question).await?,
+        Err(file) => claims(global, &file, if all { Depth::All } else { Depth::Listed })?,
     };
     let text = match arguments.output {
         Format::Table => story(&answer),
@@ -60,23 +67,14 @@ pub async fn run(global: &Global, arguments: Arguments) -> Result<(), Failed> {
 }
 
 /// Claims are explained against the files, without a server: so a policy's author can ask before it is in force.
-fn claims(global: &Global, file: &std::path::Path) -> Result<Value, Failed> {
+fn claims(global: &Global, file: &std::path::Path, depth: Depth) -> Result<Value, Failed> {
     let checked = super::check::offline(&global.config, &super::environment());
     let checked = checked.map_err(|faults| Failed(super::check::report(&faults)))?;
     let claims: Map<String, Value> = crate::json::object(read(file)?.as_bytes())
         .map_err(|fault| Failed(format!("{}: {fault}; a claims set is one JSON object", file.display())))?;
-    let verdict: Verdict =
-        explain_claims(&checked.loaded.issuers, &checked.loaded.policies, &claims, Clock::system().now());
+    let rules = (&checked.loaded.issuers, &checked.loaded.policies);
+    let verdict: Verdict = explain_claims(rules, &claims, depth, Clock::system().now());
     serde_json::to_value(verdict).map_err(|error| Failed(error.to_string()))
-}
-
-async fn trace_record(global: &Global, trace: &str) -> Result<Value, Failed> {
-    let trace = crate::vocab::TraceId::parse(trace).map_err(|fault| Failed(fault.to_string()))?;
-    let answer = AdminClient::of(global)?.get(&format!("/admin/v1/audit?trace_id={trace}")).await?;
-    let newest = rows(&answer, "records").into_iter().next_back();
-    newest.and_then(|entry| entry.get("record").cloned()).ok_or_else(|| {
-        Failed(format!("no audit record has the trace id {trace}; it may be another broker's, or no exchange's"))
-    })
 }
 
 fn read(file: &std::path::Path) -> Result<String, Failed> {
@@ -91,53 +89,80 @@ fn read(file: &std::path::Path) -> Result<String, Failed> {
     Ok(text)
 }
 
-/// A verdict or an audit record in words.
+/// The answer in words.
 fn story(answer: &Value) -> String {
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).map(output::harmless);
-    let mut lines = Vec::new();
-    let admitted =
-        answer.get("admitted").and_then(Value::as_bool).unwrap_or(text("outcome").as_deref() == Some("minted"));
-    lines.push(if admitted { "admitted".to_owned() } else { "refused".to_owned() });
-    for (label, name) in [
-        ("time", "time"),
-        ("stage", "stage"),
-        ("cause", "cause"),
-        ("because", "detail"),
-        ("method", "method"),
-        ("issuer", "issuer_name"),
-        ("issuer", "issuer"),
-        ("subject", "subject"),
-        ("sub says", "subject_says"),
-        ("user", "user"),
-        ("policy", "policy"),
-        ("trace", "trace_id"),
-        ("said iss", "unverified_issuer"),
-        ("said sub", "unverified_subject"),
-        ("said kid", "unverified_key_id"),
+    let record = answer.get("recorded").unwrap_or(answer);
+    let mut lines = vec![headline(answer).to_owned()];
+    for (label, from, name) in [
+        ("time", answer, "time"),
+        ("stage", answer, "stage"),
+        ("cause", answer, "cause"),
+        ("because", answer, "detail"),
+        ("means", answer, "means"),
+        ("do", answer, "what_to_do"),
+        ("method", record, "method"),
+        ("issuer", answer, "issuer"),
+        ("subject", record, "subject"),
+        ("sub says", answer, "subject_says"),
+        ("client id", record, "client_id"),
+        ("user", record, "user"),
+        ("policy", record, "policy"),
+        ("trace", answer, "trace_id"),
+        ("said iss", record, "unverified_issuer"),
+        ("said sub", record, "unverified_subject"),
+        ("said kid", record, "unverified_key_id"),
+        ("said id", record, "unverified_client_id"),
     ] {
-        lines.extend(text(name).map(|value| format!("  {label:<9} {value}")));
+        let value = from.get(name).and_then(Value::as_str);
+        lines.extend(value.map(|value| format!("  {label:<9} {}", output::harmless(value))));
     }
-    if let Some(explanation) = answer.get("policies").or_else(|| answer.get("explanation")) {
-        lines.extend(policies(explanation));
+    for note in rows(answer, "notes") {
+        lines.push(format!("  {:<9} {}", "note", output::harmless(note.as_str().unwrap_or_default())));
+    }
+    lines.extend(answer.get("policies").map(policies).unwrap_or_default());
+    if answer.get("same_policies") == Some(&Value::Bool(false))
+        && let Some(then) = record.get("explanation")
+    {
+        lines.push("\nwhat was recorded then:".to_owned());
+        lines.extend(policies(then));
     }
     lines.join("\n") + "\n"
 }
 
-/// Every policy, line by line, the nearest miss first.
+fn headline(answer: &Value) -> &'static str {
+    match (answer.get("admitted").and_then(Value::as_bool), answer.get("outcome").and_then(Value::as_str)) {
+        (Some(true), _) => "admitted",
+        (_, Some("fault")) => "failed",
+        _ => "refused",
+    }
+}
+
+/// What the policies say, and each of them line by line, the nearest miss first.
 fn policies(explanation: &Value) -> Vec<String> {
-    let shown =
-        |value: &Value, name: &str| output::harmless(value.get(name).and_then(Value::as_str).unwrap_or_default());
+    let shown = |value: &Value, name: &str| output::harmless(&cell(value, name));
     let mut lines = Vec::new();
-    lines.extend(
-        explanation.get("user").and_then(Value::as_str).map(|user| format!("  as user   {}", output::harmless(user))),
-    );
+    for (label, name) in [("as user", "user"), ("refusal", "refusal"), ("unknown", "unknown")] {
+        lines.extend(explanation.get(name).map(|_| format!("  {label:<9} {}", shown(explanation, name))));
+    }
+    for found in rows(explanation, "admitting") {
+        let verb = if shown(&found, "mode") == "shadow" { "would admit (shadow)" } else { "admits" };
+        let (policy, user, scopes) = (shown(&found, "policy"), shown(&found, "user"), shown(&found, "scopes"));
+        lines.push(format!("  {verb:<9} {policy} as {user}, scopes {scopes}"));
+    }
     for policy in rows(explanation, "policies") {
         lines.push(format!("\n  policy {} {}", shown(&policy, "policy"), shown(&policy, "verdict")));
         for line in rows(&policy, "lines") {
-            let mark = if line.get("holds").and_then(Value::as_bool) == Some(true) { '✓' } else { '✗' };
+            let mark = match line.get("holds").and_then(Value::as_bool) {
+                Some(true) => '✓',
+                Some(false) => '✗',
+                None => '?',
+            };
             let (name, expected, found) = (shown(&line, "line"), shown(&line, "expected"), shown(&line, "found"));
             lines.push(format!("    {mark} {name}: expected {expected}, found {found}"));
         }
+    }
+    if let Some(more) = explanation.get("omitted").and_then(Value::as_u64).filter(|more| *more > 0) {
+        lines.push(format!("\n  and {more} more of this issuer"));
     }
     lines
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::{Failed, Global};
 use crate::admin;
-use crate::broker::{Broker, Origin};
+use crate::audit::Trigger;
+use crate::broker::{self, Broker, Origin};
 use crate::clock::Clock;
 use crate::http;
 
@@ -50,7 +52,8 @@ pub struct Running {
     /// The public listener.
     pub public: http::Listening,
     admin: admin::Listening,
-    pruner: tokio::task::JoinHandle<()>,
+    hangups: Arc<Notify>,
+    beside: [tokio::task::JoinHandle<()>; 3],
 }
 
 impl Running {
@@ -67,14 +70,19 @@ impl Running {
             listen = %public.address, issuer = %broker.config.issuer, admin.socket = %broker.config.admin.socket.display(),
             "countersign {} serves {}", env!("CARGO_PKG_VERSION"), broker.config.issuer
         );
-        let pruner = tokio::spawn(prune(Arc::clone(&broker)));
-        Ok(Running { broker, public, admin, pruner })
+        let hangups = Arc::new(Notify::new());
+        let beside = [
+            tokio::spawn(prune(Arc::clone(&broker))),
+            tokio::spawn(broker::watch(Arc::clone(&broker))),
+            tokio::spawn(reload(Arc::clone(&broker), Arc::clone(&hangups))),
+        ];
+        Ok(Running { broker, public, admin, hangups, beside })
     }
 
     async fn until_stopped(self, mut signals: Signals) -> Result<(), Failed> {
         loop {
             tokio::select! {
-                _ = signals.hangup.recv() => reload(&self.broker).await,
+                _ = signals.hangup.recv() => self.hangups.notify_one(),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
             }
@@ -88,18 +96,21 @@ impl Running {
     /// # Errors
     /// When serving had failed.
     pub async fn stop(self) -> Result<(), Failed> {
-        self.pruner.abort();
+        self.beside.iter().for_each(tokio::task::JoinHandle::abort);
         let stopped = self.public.stop().await;
         self.admin.stop().await;
         stopped.map_err(|error| Failed(error.to_string()))
     }
 }
 
-async fn reload(broker: &Arc<Broker>) {
-    let broker = Arc::clone(broker);
-    let reloaded = tokio::task::spawn_blocking(move || broker.reload()).await;
-    if let Ok(Err(faults)) = reloaded {
-        tracing::error!("reload refused, the old configuration stays in force:\n{faults}");
+/// Reloads once for any number of hangups that came meanwhile. Beside the loop of signals: a large set takes long, and
+/// whoever stops the server should not wait for it.
+async fn reload(broker: Arc<Broker>, hangups: Arc<Notify>) {
+    loop {
+        hangups.notified().await;
+        let broker = Arc::clone(&broker);
+        // What became of it is in the log.
+        let _ = tokio::task::spawn_blocking(move || broker.reload(Trigger::Signal)).await;
     }
 }
 

@@ -54,7 +54,7 @@ const FUNCTIONS: [&str; 26] = [
 ];
 
 fn fault(rule: impl Into<String>) -> ConditionFault {
-    ConditionFault(rule.into())
+    ConditionFault::new(rule)
 }
 
 /// Holds what the parser's recursion depends on (an attack on the process, not on the policy).

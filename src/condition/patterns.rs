@@ -51,16 +51,16 @@ fn replace(call: &mut CallExpr, found: &mut Vec<Arc<Regex>>) -> Result<(), Condi
     let mut arguments: Vec<IdedExpr> = call.target.take().map(|target| *target).into_iter().collect();
     arguments.append(&mut call.args);
     let (Some(pattern), Some(text), None) = (arguments.pop(), arguments.pop(), arguments.pop()) else {
-        return Err(ConditionFault("calls `matches` with other than a text and a pattern".to_owned()));
+        return Err(ConditionFault::new("calls `matches` with other than a text and a pattern"));
     };
     let Expr::Literal(LiteralValue::String(pattern)) = pattern.expr else {
-        return Err(ConditionFault("calls `matches` with a pattern that is not written out".to_owned()));
+        return Err(ConditionFault::new("calls `matches` with a pattern that is not written out"));
     };
     let compiled = RegexBuilder::new(pattern.inner()).size_limit(MAX_COMPILED_BYTES).build();
     let compiled = compiled.map_err(|error| {
         let why = error.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        ConditionFault(format!("calls `matches` with a pattern that is no regular expression: {why}"))
+        ConditionFault::new(format!("calls `matches` with a pattern that is no regular expression: {why}"))
     })?;
     call.func_name = function_name(found.len());
     call.args = vec![text];

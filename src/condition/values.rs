@@ -81,10 +81,10 @@ fn whole_or_float(number: &serde_json::Number) -> Result<Result<i64, f64>, Condi
     match (number.as_i64(), number.is_f64().then(|| number.as_f64()).flatten()) {
         (Some(whole), _) => Ok(Ok(whole)),
         (None, Some(float)) => Ok(Err(float)),
-        (None, None) => Err(ConditionFault("a number is out of range".to_owned())),
+        (None, None) => Err(ConditionFault::new("a number is out of range")),
     }
 }
 
 fn too_long() -> ConditionFault {
-    ConditionFault(format!("a list or an object has more than {MAX_ITEMS} items"))
+    ConditionFault::new(format!("a list or an object has more than {MAX_ITEMS} items"))
 }

@@ -10,7 +10,7 @@ use crate::yaml::{Node, duration_text};
 
 use super::section::Section;
 use super::settings::{
-    AdminListener, AdminSettings, ClientCertificates, Config, SigningAlgorithm, TlsFiles, TokenSettings,
+    AdminListener, AdminSettings, ClientCertificates, Config, ReloadSettings, SigningAlgorithm, TlsFiles, TokenSettings,
 };
 use super::{issuers, proxy, schema};
 
@@ -18,6 +18,9 @@ use super::{issuers, proxy, schema};
 const SHORTEST_TOKEN: Duration = Duration::from_secs(10);
 /// A token cannot be taken back everywhere before it expires, so it must not live longer than a working day's run.
 const LONGEST_TOKEN: Duration = Duration::from_secs(24 * 3600);
+
+/// Between two looks at the files: a shorter time is work for nothing, a longer one no watch.
+const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
 /// The whole configuration; `None` only when there are faults.
 pub(super) fn read(
@@ -42,6 +45,7 @@ pub(super) fn read(
     let trust_bundles = file.path("trust_bundles", directory, faults);
     let services = file.path("services", directory, faults);
     let proxy = proxy::read(&file, source, environment, faults);
+    let reload = reload(&file, faults);
     let token = token(&file, faults);
     let issuers = match (&trust_bundles, file.entry("issuers")) {
         (Some(trust_bundles), Some(entry)) => {
@@ -60,6 +64,7 @@ pub(super) fn read(
         trust_bundles: trust_bundles?,
         services: services?,
         proxy,
+        reload: reload?,
         token: token?,
         issuers,
     })
@@ -133,6 +138,12 @@ fn admin(
     let token_file = admin.existing_file("token_file", directory, faults);
     let listener = address.zip(token_file).map(|(listen, token_file)| AdminListener { listen, token_file });
     Some(AdminSettings { socket: socket?, listener })
+}
+
+fn reload(file: &Section<'_>, faults: &mut Diagnostics) -> Option<ReloadSettings> {
+    let reload = file.section("reload", ("`reload`", schema::RELOAD), faults)?;
+    let (watch, every) = (reload.boolean("watch", faults), reload.duration("every", LOOKS, faults));
+    Some(ReloadSettings { watch: watch?, every: every? })
 }
 
 fn token(file: &Section<'_>, faults: &mut Diagnostics) -> Option<TokenSettings> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics, Source, did_you_mean};
 use crate::kind::{Cloud, IssuerKind, NamedBy, azure};
 use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 use crate::yaml::{Entry, Node, Yaml};
@@ -81,9 +81,11 @@ impl Reader<'_> {
             allow_private_network: section.flag("allow_private_network", faults) || in_cluster,
             allow_missing_kid: section.flag("allow_missing_kid", faults),
             stale_keys_for: section.duration("stale_keys_for", (Duration::ZERO, Duration::MAX), faults),
+            audit_exclude: audit_exclude(&section, kind, faults),
             claims: self.claims(&section, faults),
             danger_allow_http,
             review,
+            shadow: section.text("mode", faults, is_shadow).unwrap_or(false),
             disabled: section.flag("disabled", faults),
             name: name.ok()?,
         })
@@ -229,6 +231,15 @@ fn cloud(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> O
     })
 }
 
+/// The same words as a policy's `mode`.
+fn is_shadow(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "enforce" => Ok(false),
+        "shadow" => Ok(true),
+        _ => Err("must be `enforce` or `shadow`"),
+    }
+}
+
 fn trust_domain(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<spiffe::TrustDomain> {
     if !matches!(kind.named_by, NamedBy::TrustDomain) {
         return None;
@@ -259,4 +270,20 @@ fn algorithms(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics)
         faults.push(fault.clone().fix(format!("write one or several of {}", names.join(", "))));
     }
     read
+}
+
+/// Claims that no audit record keeps. A misspelt name would keep what should not be kept, so it must be one of the kind's.
+fn audit_exclude(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> BTreeSet<String> {
+    let declared = section.entry("claims").map(|entry| &entry.value.value);
+    let is_declared =
+        |name: &str| matches!(declared, Some(Yaml::Mapping(claims)) if claims.iter().any(|claim| claim.key == name));
+    let read = section.list("audit_exclude", faults, |name| {
+        if kind.open || kind.has_claim(name) || is_declared(name) {
+            return Ok(name.to_owned());
+        }
+        let known = kind.claims.iter().map(|(known, _)| *known);
+        let near = did_you_mean(name, known).map(|near| format!("; did you mean `{near}`?"));
+        Err(format!("tokens of kind {kind} have no claim `{name}`{}", near.unwrap_or_default()))
+    });
+    read.unwrap_or_default().into_iter().collect()
 }

@@ -18,6 +18,7 @@ data: ./data
 policies: ./policies
 trust_bundles: ./trust-bundles
 services: ./services
+reload: { watch: true, every: 2s }
 token: { lifetime: 15m, max_lifetime: 1h, signing_algorithm: ES256 }
 ";
 

@@ -50,6 +50,7 @@ pub(super) const CONFIG: &[Field] = &[
     ("trust_bundles", Shape::Text("./trust-bundles")),
     ("services", Shape::Text("./services")),
     ("proxy", Shape::Text("http://proxy.example.com:3128")),
+    ("reload", Shape::Fields(RELOAD)),
     ("token", Shape::Fields(TOKEN)),
     ("issuers", Shape::Named(&Shape::Fields(ISSUER))),
 ];
@@ -67,6 +68,9 @@ pub(super) const ADMIN: &[Field] = &[
     ("listen", Shape::Text("127.0.0.1:8081")),
     ("token_file", Shape::Text("./admin-tokens")),
 ];
+
+/// `reload:`
+pub(super) const RELOAD: &[Field] = &[("watch", Shape::Boolean), ("every", Shape::Text("2s"))];
 
 /// `token:`
 pub(super) const TOKEN: &[Field] = &[
@@ -99,8 +103,10 @@ pub(super) const ISSUER: &[Field] = &[
     ("allow_missing_kid", Shape::Boolean),
     ("stale_keys_for", Shape::Text("24h")),
     ("claims", Shape::Named(&Shape::Text("string"))),
+    ("audit_exclude", Shape::List("[email]")),
     ("danger_allow_http", Shape::Boolean),
     ("review", Shape::BooleanOrFields(REVIEW)),
+    ("mode", Shape::Text("shadow")),
     ("disabled", Shape::Boolean),
 ];
 

@@ -1,6 +1,6 @@
 //! The settings' final types. Presets of issuer kinds are filled in by `issuer/`, so an unset value stays `None` here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Config {
     pub services: PathBuf,
     /// What key fetches go through; never one of the environment unless the file says so.
     pub proxy: Option<ProxySettings>,
+    /// Whether changed files are read again by themselves.
+    pub reload: ReloadSettings,
     /// What minted tokens look like.
     pub token: TokenSettings,
     /// The trusted issuers, by name.
@@ -102,6 +104,15 @@ pub enum SigningAlgorithm {
     RS256,
 }
 
+/// When files that changed are read again without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// Whether they are looked at.
+    pub watch: bool,
+    /// The least time between two looks.
+    pub every: Duration,
+}
+
 /// What minted tokens look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSettings {
@@ -156,10 +167,14 @@ pub struct IssuerSettings {
     pub stale_keys_for: Option<Duration>,
     /// Claims declared beside the kind's own.
     pub claims: BTreeMap<String, ClaimType>,
+    /// Claims whose values no audit record keeps.
+    pub audit_exclude: BTreeSet<String>,
     /// Allow `http://` on loopback for this issuer.
     pub danger_allow_http: bool,
     /// Kubernetes: ask the cluster whether a token still holds before it becomes anybody.
     pub review: Option<ReviewSettings>,
+    /// `mode: shadow`: its policies are decided and recorded, and admit nobody.
+    pub shadow: bool,
     /// Configured, but refused as if it were not.
     pub disabled: bool,
 }

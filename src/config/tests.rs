@@ -59,6 +59,7 @@ fn only_our_issuer_identifier_has_no_default() {
     assert_eq!(config.policies, directory.path("policies"));
     assert_eq!(config.trust_bundles, directory.path("trust-bundles"));
     assert_eq!(config.services, directory.path("services"));
+    assert_eq!(config.reload, ReloadSettings { watch: true, every: Duration::from_secs(2) });
     let expected =
         TokenSettings { lifetime: minutes(15), max_lifetime: minutes(60), signing_algorithm: SigningAlgorithm::ES256 };
     assert_eq!(config.token, expected);
@@ -74,6 +75,7 @@ data: /var/lib/countersign
 policies: rules
 trust_bundles: ./trust-bundles
 services: ./behind
+reload: { watch: false, every: 30s }
 token: { lifetime: 10m, max_lifetime: 2h, signing_algorithm: EdDSA }
 ";
 
@@ -91,6 +93,7 @@ fn every_field_of_the_broker_is_read() {
     assert_eq!(config.admin, AdminSettings { socket: "/run/admin.sock".into(), listener: Some(listener) });
     assert_eq!(config.data, Path::new("/var/lib/countersign"));
     assert_eq!((config.policies, config.services), (directory.path("rules"), directory.path("behind")));
+    assert_eq!(config.reload, ReloadSettings { watch: false, every: Duration::from_secs(30) });
     let expected =
         TokenSettings { lifetime: minutes(10), max_lifetime: minutes(120), signing_algorithm: SigningAlgorithm::EdDSA };
     assert_eq!(config.token, expected);
@@ -116,11 +119,12 @@ issuers:
     allow_missing_kid: true
     stale_keys_for: 0s
     claims: { groups: string-list, level: number }
+    audit_exclude: [email, phone]
     danger_allow_http: true
+    mode: shadow
     disabled: true
 ";
     let directory = Directory::with(text);
-    let config = directory.load(&[]).unwrap();
     let expected = IssuerSettings {
         name: "full".parse().unwrap(),
         kind: IssuerKind::OIDC,
@@ -142,11 +146,13 @@ issuers:
         allow_missing_kid: true,
         stale_keys_for: Some(Duration::ZERO),
         claims: [("groups".to_owned(), ClaimType::StringList), ("level".to_owned(), ClaimType::Number)].into(),
+        audit_exclude: ["email".to_owned(), "phone".to_owned()].into(),
         danger_allow_http: true,
         review: None,
+        shadow: true,
         disabled: true,
     };
-    assert_eq!(config.issuers, vec![expected]);
+    assert_eq!(directory.load(&[]).unwrap().issuers, vec![expected]);
 }
 
 const ISSUERS: &str = "\

@@ -13,7 +13,7 @@ use http::{Method, Uri};
 use serde_json::json;
 
 use super::host::Host;
-use crate::condition::{Condition, ConditionFault, Values};
+use crate::condition::{self, Condition, ConditionFault, Schema, Type, Unknown, Values};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::relying_party::Caller;
 use crate::vocab::{Audience, IssuerUrl, Scope, Scopes, ServiceName, UserName};
@@ -54,6 +54,24 @@ struct Entry {
 
 /// What a condition may read.
 const CONDITION_VARIABLES: [&str; 2] = ["request", "caller"];
+
+/// What [`Facts`] has.
+struct FactTypes;
+
+impl Schema for FactTypes {
+    fn type_of(&self, path: &[&str]) -> Result<Type, Unknown> {
+        match path {
+            ["request"] | ["caller"] => Ok(Type::Object),
+            ["request", "method" | "path" | "host"] | ["caller", "user"] => Ok(Type::Text),
+            ["caller", "scopes"] => Ok(Type::List(Box::new(Type::Text))),
+            _ => Err(Unknown {
+                id: "condition-name",
+                message: format!("there is no `{}`", path.join(".")),
+                fix: "there are request.method, request.path, request.host, caller.user and caller.scopes".to_owned(),
+            }),
+        }
+    }
+}
 
 /// The facts of one request, as conditions read them: made when the first condition asks.
 pub(super) struct Facts<'a> {
@@ -233,7 +251,7 @@ fn entry(source: &Source, node: &Node, faults: &mut Diagnostics) -> Option<Entry
     let fields = Fields::open(source, node, "an entry of allow", &["scopes", "users", "condition"], faults)?;
     let scopes = fields.parse_list("scopes", faults, Scope::parse);
     let users = fields.parse_list("users", faults, UserName::parse);
-    let condition = fields.parse("condition", faults, |text| Condition::compile(text, &CONDITION_VARIABLES));
+    let condition = condition::read(&fields, &FactTypes, faults, |text| Condition::compile(text, &CONDITION_VARIABLES));
     for (name, empty) in
         [("scopes", scopes.as_ref().is_some_and(Vec::is_empty)), ("users", users.as_ref().is_some_and(Vec::is_empty))]
     {

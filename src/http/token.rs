@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::error;
 use super::form::Form;
 use crate::broker::Broker;
-use crate::exchange::{Arrival, Granted};
+use crate::exchange::{Arrival, Granted, Side};
 use crate::request::{GrantName, TOKEN_TYPE_ACCESS_TOKEN};
 
 /// RFC 6749 §5.1, RFC 8693 §2.2.1.
@@ -48,7 +48,12 @@ async fn answer(broker: &Broker, form: &Form) -> Response {
             granted_response(granted)
         }
         Err(refused) => {
-            metrics::counter!("countersign_exchanges_total", "outcome" => "refused").increment(1);
+            let outcome = match refused.failure.side() {
+                Side::Caller => "refused",
+                Side::Ours => "fault",
+            };
+            let cause = refused.failure.cause("").cause;
+            metrics::counter!("countersign_exchanges_total", "outcome" => outcome, "cause" => cause).increment(1);
             error::answer(&refused).response(form.trace_id())
         }
     }

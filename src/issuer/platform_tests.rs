@@ -1,5 +1,7 @@
 //! Each platform's own `iss`, near misses of it, and its own rules beside their nearest acceptance.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::tests::{assertion, issuers, settings};
@@ -237,4 +239,45 @@ fn claims_have_the_types_that_each_platform_gives_them() {
     ] {
         assert_eq!(issuers.by_name(kind).unwrap().schema().type_of(claim), expected, "{kind} {claim}");
     }
+}
+
+/// Every path to a value, objects opened.
+fn leaves<'a>(path: &[&'a str], value: &'a Value, found: &mut Vec<(Vec<String>, &'a Value)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                leaves(&[path, &[name.as_str()]].concat(), member, found);
+            }
+        }
+        value => found.push((path.iter().map(|step| (*step).to_owned()).collect(), value)),
+    }
+}
+
+#[test]
+fn what_is_inside_a_platforms_claims_has_its_type_and_a_misspelt_member_is_told() {
+    let issuers = every_platform();
+    for kind in IssuerKind::ALL.iter().filter(|kind| !kind.open) {
+        let schema = ClaimSchema::new(kind.claims, &BTreeMap::new(), false);
+        let claims: Value = serde_json::from_str(kind.fixture.claims).unwrap();
+        let mut found = Vec::new();
+        leaves(&[], &claims, &mut found);
+        for (path, value) in found {
+            let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+            let declared = schema.type_at(&steps);
+            let fits = match declared {
+                Ok(ClaimType::String) => value.is_string() || value.is_null(),
+                Ok(ClaimType::Number) => value.is_number(),
+                Ok(ClaimType::Boolean) => value.is_boolean(),
+                Ok(ClaimType::StringList) => value.is_array(),
+                Ok(ClaimType::StringOrList) => value.is_string() || value.is_array(),
+                Ok(ClaimType::Any) => true,
+                Ok(ClaimType::Object) | Err(_) => false,
+            };
+            assert!(fits, "{kind} {path:?}: {declared:?}");
+        }
+    }
+    let aws = issuers.by_name("aws").unwrap().schema();
+    let inside = |steps: &[&'static str]| aws.type_at(&[&["https://sts.amazonaws.com/"], steps].concat());
+    assert_eq!(inside(&["request_tags", "anything/at all"]), Ok(ClaimType::String));
+    assert_eq!(inside(&["aws_acount"]), Err(NoClaim::Unknown { depth: 1, near: Some("aws_account") }));
 }

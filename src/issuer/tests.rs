@@ -31,8 +31,10 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         allow_missing_kid: false,
         stale_keys_for: None,
         claims: std::collections::BTreeMap::new(),
+        audit_exclude: std::collections::BTreeSet::new(),
         danger_allow_http: false,
         review: None,
+        shadow: false,
         disabled: false,
     }
 }

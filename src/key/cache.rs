@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use super::fetch::{Fetch, FetchFault, Fetched, read_file};
 use super::flight::{Flight, Landed};
 use super::key_set::{KeySet, KeySetUse};
-use super::{KeyFailure, KeyLine, KeyStatus, VerifyingKey, report, schedule, workload_api};
+use super::{Held, KeyFailure, KeyLine, KeyRefusal, KeyStatus, VerifyingKey, report, schedule, workload_api};
 use crate::clock::{Clock, random_bytes};
 use crate::issuer::{Issuer, KeyLocation};
 use crate::kind::IssuerKind;
@@ -74,7 +74,21 @@ impl Cache {
 
     /// The key that a header names, among those held now.
     pub(super) fn find(&self, id: Option<&KeyId>, algorithm: Algorithm) -> Result<VerifyingKey, KeyFailure> {
-        Ok(self.held()?.find(id, algorithm, self.issuer.settings().allow_missing_kid)?)
+        let found = self.held()?.find(id, algorithm, self.issuer.settings().allow_missing_kid);
+        Ok(found.map_err(|refusal| match refusal {
+            KeyRefusal::Unknown { key_id, .. } => KeyRefusal::Unknown { key_id, held: self.instead() },
+            other => other,
+        })?)
+    }
+
+    /// What an operator reads beside an unknown `kid`.
+    fn instead(&self) -> Option<Held> {
+        let snapshot = self.snapshot.load_full()?;
+        let now = self.world.clock.now_millis();
+        let again = self.progress().charged_at.map_or(now, |at| schedule::later(at, schedule::COOLDOWN).max(now));
+        let ids = snapshot.set.keys().filter_map(|key| key.id().cloned()).collect();
+        let again = snapshot.refresh_after.map(|_| again.to_unix_time());
+        Some(Held::new(ids, snapshot.fetched_at.to_unix_time(), again))
     }
 
     /// The keys held now.

@@ -111,9 +111,10 @@ impl KeySet {
             }
             return self.only_key_for(algorithm);
         };
-        let named = self.by_id.get(id).ok_or_else(|| KeyRefusal::Unknown { key_id: id.clone() })?;
+        let named = self.by_id.get(id).ok_or_else(|| KeyRefusal::Unknown { key_id: id.clone(), held: None })?;
         let fitting = named.iter().find(|key| key.algorithm() == algorithm);
-        fitting.cloned().ok_or_else(|| KeyRefusal::Algorithm { key_id: id.clone() })
+        let other = || named.first().map_or(algorithm, |key| key.algorithm());
+        fitting.cloned().ok_or_else(|| KeyRefusal::Algorithm { said: algorithm, of_key: other() })
     }
 
     /// All usable keys.

@@ -192,7 +192,8 @@ impl Keys {
         let id = assertion.unverified_key_id();
         // Both cost nothing, and neither may cause a fetch.
         if !issuer.algorithms().contains(&algorithm) {
-            return Err((KeyRefusal::AlgorithmNotAllowed { algorithm }.into(), None));
+            let allowed: Vec<&str> = issuer.algorithms().iter().map(|known| known.name()).collect();
+            return Err((KeyRefusal::AlgorithmNotAllowed { algorithm, allowed: allowed.join(", ") }.into(), None));
         }
         if id.is_none() && !issuer.settings().allow_missing_kid {
             return Err((KeyRefusal::MissingKeyId.into(), None));

@@ -38,8 +38,28 @@ pub(super) static KIND: Kind = Kind {
     fixture: super::fixture!("aws"),
 };
 
-/// All of AWS's own claims are inside one: account, region, organization, tags, where the code runs.
-const CLAIMS: [(&str, ClaimType); 1] = [("https://sts.amazonaws.com/", ClaimType::Object)];
+/// All of AWS's own claims are inside one: account, region, organization, tags, where the code runs (IAM User Guide,
+/// "Understanding token claims"). `ou_path` is a string there and a list in tokens.
+const CLAIMS: [(&str, ClaimType); 18] = [
+    ("https://sts.amazonaws.com/", ClaimType::Object),
+    ("/https:~1~1sts.amazonaws.com~1/aws_account", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/source_region", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/org_id", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/ou_path", ClaimType::StringOrList),
+    ("/https:~1~1sts.amazonaws.com~1/principal_tags/*", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/request_tags/*", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/original_session_exp", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/federated_provider", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/identity_store_user_id", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/identity_store_arn", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/ec2_source_instance_arn", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/ec2_instance_source_vpc", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/ec2_instance_source_private_ipv4", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/ec2_role_delivery", ClaimType::Any),
+    ("/https:~1~1sts.amazonaws.com~1/source_identity", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/lambda_source_function_arn", ClaimType::String),
+    ("/https:~1~1sts.amazonaws.com~1/glue_credential_issuing_service", ClaimType::String),
+];
 
 /// The role or user that asked; a session of a role is its role here.
 fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {

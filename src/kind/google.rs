@@ -41,11 +41,19 @@ pub(super) static KIND: Kind = Kind {
 };
 
 /// With `format=full`, `google` has the virtual machine: project, zone, instance.
-const CLAIMS: [(&str, ClaimType); 4] = [
+const CLAIMS: [(&str, ClaimType); 12] = [
     ("azp", ClaimType::String),
     ("email", ClaimType::String),
     ("email_verified", ClaimType::Boolean),
     ("google", ClaimType::Object),
+    ("/google/compute_engine/instance_confidentiality", ClaimType::Number),
+    ("/google/compute_engine/instance_creation_timestamp", ClaimType::Number),
+    ("/google/compute_engine/instance_id", ClaimType::String),
+    ("/google/compute_engine/instance_name", ClaimType::String),
+    ("/google/compute_engine/license_id", ClaimType::StringList),
+    ("/google/compute_engine/project_id", ClaimType::String),
+    ("/google/compute_engine/project_number", ClaimType::Number),
+    ("/google/compute_engine/zone", ClaimType::String),
 ];
 
 /// People's tokens come from the same issuer, for OAuth clients. What tells them is not always there, which is why

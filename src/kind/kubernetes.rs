@@ -24,8 +24,7 @@ pub(super) static KIND: Kind = Kind {
     check_url,
     algorithms: &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384],
     closed_algorithms: None,
-    // Namespace, service account, pod and node with their uids, and warnafter.
-    claims: &[("kubernetes.io", ClaimType::Object)],
+    claims: &CLAIMS,
     open: false,
     // The kubelet hands out a mounted token until it rotates it at 80 % of its life.
     single_use: SingleUse::Never,
@@ -64,6 +63,22 @@ pub(super) static KIND: Kind = Kind {
     check_key_issuer: super::any_key_issuer,
     fixture: super::fixture!("kubernetes"),
 };
+
+/// All of Kubernetes' own claims are inside one: the namespace, the account, and what the token is bound to (k8s.io/kubernetes
+/// pkg/serviceaccount/claims.go).
+const CLAIMS: [(&str, ClaimType); 11] = [
+    ("kubernetes.io", ClaimType::Object),
+    ("/kubernetes.io/namespace", ClaimType::String),
+    ("/kubernetes.io/node/name", ClaimType::String),
+    ("/kubernetes.io/node/uid", ClaimType::String),
+    ("/kubernetes.io/pod/name", ClaimType::String),
+    ("/kubernetes.io/pod/uid", ClaimType::String),
+    ("/kubernetes.io/secret/name", ClaimType::String),
+    ("/kubernetes.io/secret/uid", ClaimType::String),
+    ("/kubernetes.io/serviceaccount/name", ClaimType::String),
+    ("/kubernetes.io/serviceaccount/uid", ClaimType::String),
+    ("/kubernetes.io/warnafter", ClaimType::Number),
+];
 
 fn check_url(url: &str) -> Result<(), &'static str> {
     match url {

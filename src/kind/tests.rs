@@ -59,6 +59,16 @@ fn every_fixture_has_the_declared_claims_with_their_types_and_passes_its_kinds_o
 }
 
 #[test]
+fn every_member_that_is_declared_inside_a_claim_is_of_a_claim_that_is_an_object() {
+    for kind in IssuerKind::ALL {
+        for (pointer, _) in kind.claims.iter().filter(|(name, _)| name.starts_with('/')) {
+            let top = pointer.split('/').nth(1).unwrap().replace("~1", "/").replace("~0", "~");
+            assert!(kind.claims.contains(&(top.as_str(), ClaimType::Object)), "{kind}: {pointer}");
+        }
+    }
+}
+
+#[test]
 fn every_fixture_is_signed_with_a_published_key_and_an_accepted_algorithm() {
     for kind in IssuerKind::ALL {
         let (header, set) = (object(kind.fixture.header), object(kind.fixture.keys));

@@ -187,8 +187,17 @@ pub fn judge(
     wanted: Option<&UserName>,
     now: UnixTime,
 ) -> Result<Judgement, PolicyRefusal> {
-    let admitted = admitted(policies.candidates(issuer, claims), claims, wanted, now);
-    let (admitted, _) = admitted.map_err(|(refusal, _)| refusal)?;
+    judge_among(policies.candidates(issuer, claims), claims, wanted, now)
+}
+
+/// The same, when it is known which policies can admit the claims.
+pub(super) fn judge_among(
+    candidates: Vec<&Policy>,
+    claims: &Map<String, Value>,
+    wanted: Option<&UserName>,
+    now: UnixTime,
+) -> Result<Judgement, PolicyRefusal> {
+    let (admitted, _) = admitted(candidates, claims, wanted, now).map_err(|(refusal, _)| refusal)?;
     terms(&admitted.policies)?;
     Ok(Judgement {
         scopes: admitted.scopes(),

@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde_json::Number;
 use smol_str::SmolStr;
 
+use super::claim_types::{self, ClaimTypes};
 use super::intern::Interner;
 use super::lint::Linter;
 use super::matcher::{Line, Matcher, Scalar, Selector};
 use super::pattern::Glob;
 use super::template::Template;
 use super::{Mode, Policy, TokenTerms, lint, pattern};
-use crate::condition::Condition;
+use crate::condition::{self, Condition};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, did_you_mean};
 use crate::issuer::{Issuer, Issuers};
 use crate::vocab::{Audience, ClaimType, PolicyName, Scope, Scopes, UnixTime, UserName};
@@ -54,6 +55,7 @@ pub(super) fn read(node: &Node, desk: &mut Desk<'_>, faults: &mut Diagnostics) -
     let mode = fields.parse("mode", faults, mode).unwrap_or(Mode::Enforce);
     let expires_at = fields.parse("expires", faults, end_of_day);
     let issuer = issuer?;
+    let mode = if issuer.settings().shadow { Mode::Shadow } else { mode };
     let draft = lint::Draft {
         fields: &fields,
         issuer,
@@ -71,12 +73,13 @@ pub(super) fn read(node: &Node, desk: &mut Desk<'_>, faults: &mut Diagnostics) -
     Some(Policy {
         name: name?,
         issuer: issuer.name().clone(),
-        lines: lines.into(),
+        // Collected anew: `into` would keep the room of the vector elsewhere.
+        lines: lines.into_iter().collect(),
         condition,
         user: user?,
         scopes,
         token,
-        attributes: attributes.into(),
+        attributes: attributes.into_iter().collect(),
         mode,
         expires_at,
         file,
@@ -159,29 +162,15 @@ impl Reader<'_> {
         Some(Line { selector, matcher })
     }
 
-    /// The type of the selected claim; `Any` inside nested claims and where nothing is declared.
+    /// The type of the selected claim, as far as it is known.
     fn claim_type(&self, selector: &Selector, place: &Place, faults: &mut Diagnostics) -> Option<ClaimType> {
-        let Some(schema) = self.issuer.map(Issuer::schema) else { return Some(ClaimType::Any) };
-        let claim = selector.claim();
-        match schema.type_of(claim) {
-            Some(found) if !selector.is_nested() => return Some(found),
-            Some(ClaimType::String | ClaimType::Number | ClaimType::Boolean) => {
-                let message = format!("`{}` looks inside `{claim}`, which has no members", selector.source());
-                faults.push(self.fault(place, "claim-type", message).fix(format!("write `{claim}`")));
-                return None;
+        match ClaimTypes(self.issuer).at(&selector.path(), claim_types::key_spelling) {
+            Ok(found) => Some(found),
+            Err(unknown) => {
+                faults.push(self.fault(place, unknown.id, unknown.message).fix(unknown.fix));
+                None
             }
-            Some(_) => return Some(ClaimType::Any),
-            None if schema.open => return Some(ClaimType::Any),
-            None => {}
         }
-        let issuer = self.issuer.map(|issuer| issuer.name().to_string()).unwrap_or_default();
-        let message = format!("tokens of `{issuer}` have no claim `{claim}`");
-        let fix = match did_you_mean(claim, schema.claims.keys().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("declare it in countersign.yaml: issuers.{issuer}.claims: {{ \"{claim}\": string }}"),
-        };
-        faults.push(self.fault(place, "claim-name", message).fix(fix));
-        None
     }
 
     fn matcher(&mut self, node: &Node, claim: ClaimType, faults: &mut Diagnostics) -> Option<Matcher> {
@@ -315,19 +304,20 @@ impl Reader<'_> {
         let read = |text: &str| Template::parse(text, |key| self.intern.selector(key));
         let template = self.fields.parse_node(name, node, faults, read)?;
         for selector in template.selectors() {
-            self.claim_type(selector, &node.place, faults);
+            let found = self.claim_type(selector, &node.place, faults);
+            if let Some(kind @ (ClaimType::Object | ClaimType::StringList)) = found {
+                let message = format!("`{}` is of the type {kind}, which no template can write", selector.source());
+                faults.push(
+                    self.fault(&node.place, "claim-type", message).fix("name one of its members, or another claim"),
+                );
+            }
         }
         Some(template)
     }
 
-    /// A claim that the issuer's tokens never have would be an evaluation error in every decision.
+    /// What cannot mean what its author meant is a fault here, not an evaluation error in every decision.
     fn condition(&mut self, faults: &mut Diagnostics) -> Option<Arc<Condition>> {
-        let condition = self.fields.parse("condition", faults, |text| self.intern.condition(text))?;
-        let place = &self.fields.node("condition")?.place;
-        for claim in condition.members_read("claims") {
-            self.claim_type(&Selector::Claim(claim.into()), place, faults);
-        }
-        Some(condition)
+        condition::read(self.fields, &ClaimTypes(self.issuer), faults, |text| self.intern.condition(text))
     }
 
     fn user(&mut self, faults: &mut Diagnostics) -> Option<Template> {

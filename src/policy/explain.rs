@@ -1,22 +1,32 @@
 //! Why policies admit some claims or not, line by line. The same evaluation as a decision, asked more fully.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::decide::judge;
 use super::evaluate::Verdict;
-use super::{Mode, Policy, PolicySet};
+use super::matcher::{Line, Selector};
+use super::question::{Answer, Question};
+use super::{KeptClaims, Mode, Policy, PolicySet};
 use crate::issuer::Issuer;
-use crate::vocab::{IssuerName, PolicyName, UnixTime, UserName};
+use crate::vocab::{IssuerName, PolicyName, Scopes, UnixTime, UserName};
 
 /// Policies kept in an audit record.
 const NEAREST: usize = 3;
+/// Policies that are compared for it beside those that may admit: a refusal must not cost more the more policies there are.
+const COMPARED: usize = 1000;
+/// Policies that an operator is shown unless all are asked for.
+const LISTED: usize = 50;
+/// Stands for the value of a claim that `audit_exclude` names.
+const EXCLUDED: &str = "a value that audit_exclude keeps out";
+/// Stands for the value of a claim that was not kept.
+const UNKNOWN: &str = "not kept in the record";
 /// Longest shown claim value, in characters.
 const SHOWN_CHARACTERS: usize = 120;
 
-/// Every policy of the issuer, the nearest miss first.
+/// The policies of the issuer, the nearest miss first.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explanation {
     /// The issuer.
@@ -30,10 +40,30 @@ pub struct Explanation {
     /// The dotted cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'static str>,
+    /// The claims that policies read and that were not kept, when the answer depends on them: then there is no user and
+    /// no refusal.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown: BTreeSet<String>,
+    /// Which policies admit the claims, each as whom; several users make them ambiguous.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admitting: Vec<Admitting>,
     /// The policies.
     pub policies: Vec<PolicyLines>,
     /// How many more there are than are listed.
     pub omitted: usize,
+}
+
+/// A policy that admits the claims.
+#[derive(Debug, Clone, Serialize)]
+pub struct Admitting {
+    /// Which.
+    pub policy: PolicyName,
+    /// As whom.
+    pub user: UserName,
+    /// What it grants.
+    pub scopes: Scopes,
+    /// In shadow mode it only would.
+    pub mode: Mode,
 }
 
 /// One policy, line by line.
@@ -41,7 +71,7 @@ pub struct Explanation {
 pub struct PolicyLines {
     /// Which.
     pub policy: PolicyName,
-    /// `admits`, `refuses` or `error`, and `would admit` in shadow mode.
+    /// `admits`, `refuses` or `error`; `would admit` in shadow mode; `cannot be told`, when it reads an unknown claim.
     pub verdict: &'static str,
     /// The lines.
     pub lines: Vec<LineVerdict>,
@@ -56,8 +86,19 @@ pub struct LineVerdict {
     pub expected: String,
     /// What the claims have.
     pub found: String,
-    /// Whether it holds.
-    pub holds: bool,
+    /// Whether it holds; unknown, when it reads a claim that was not kept.
+    pub holds: Option<bool>,
+}
+
+/// How many policies an explanation looks at and lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The three nearest misses among those that may admit and the first thousand: for an audit record.
+    Record,
+    /// The fifty nearest of all.
+    Listed,
+    /// All.
+    All,
 }
 
 impl Explanation {
@@ -67,7 +108,17 @@ impl Explanation {
         self.cause
     }
 
-    /// Only the nearest misses, for an audit record.
+    /// The same without the values of these claims.
+    #[must_use]
+    pub fn without(mut self, excluded: &BTreeSet<String>) -> Explanation {
+        let lines = self.policies.iter_mut().flat_map(|policy| &mut policy.lines);
+        for line in lines.filter(|line| excluded.contains(Selector::parse(&line.line).claim())) {
+            EXCLUDED.clone_into(&mut line.found);
+        }
+        self
+    }
+
+    /// Only the nearest misses.
     #[must_use]
     pub fn nearest(mut self) -> Explanation {
         self.omitted += self.policies.len().saturating_sub(NEAREST);
@@ -76,7 +127,7 @@ impl Explanation {
     }
 }
 
-/// Explains what the policies say of claims, verified or not.
+/// Explains what all the issuer's policies say of claims, verified or not.
 #[must_use]
 pub fn explain(
     policies: &PolicySet,
@@ -85,99 +136,159 @@ pub fn explain(
     wanted: Option<&UserName>,
     now: UnixTime,
 ) -> Explanation {
-    let candidates = policies.of_issuer(issuer.name());
-    let outcome = judge(policies, issuer.name(), claims, wanted, now).map(|judged| judged.user);
-    let mut explained: Vec<PolicyLines> = candidates.iter().map(|policy| lines(policy, claims, wanted, now)).collect();
-    explained.sort_by_key(PolicyLines::misses);
-    Explanation {
-        issuer: issuer.name().clone(),
-        cause: outcome.as_ref().err().map(super::PolicyRefusal::cause),
-        refusal: outcome.as_ref().err().map(ToString::to_string),
-        user: outcome.ok(),
-        policies: explained,
-        omitted: 0,
-    }
+    let claims = KeptClaims::whole(claims.clone());
+    Question { issuer: issuer.name(), claims: &claims, wanted, now }.explain(policies, Depth::All)
 }
 
-fn lines(policy: &Policy, claims: &Map<String, Value>, wanted: Option<&UserName>, now: UnixTime) -> PolicyLines {
-    let mut lines: Vec<LineVerdict> = policy
-        .lines
-        .iter()
-        .map(|line| LineVerdict {
+impl Question<'_> {
+    /// What the policies say, line by line.
+    #[must_use]
+    pub fn explain(&self, policies: &PolicySet, depth: Depth) -> Explanation {
+        let all = policies.of_issuer(self.issuer);
+        let nearest = self.nearest(policies, depth);
+        let mut explained: Vec<PolicyLines> = nearest.iter().map(|policy| self.lines(policy)).collect();
+        explained.sort_by_key(PolicyLines::distance);
+        let mut explanation = Explanation {
+            issuer: self.issuer.clone(),
+            user: None,
+            refusal: None,
+            cause: None,
+            unknown: BTreeSet::new(),
+            admitting: if depth == Depth::Record { Vec::new() } else { self.admitting(&nearest) },
+            omitted: all.len().saturating_sub(explained.len()),
+            policies: explained,
+        };
+        match self.answer(policies) {
+            Answer::Admitted(judged) => explanation.user = Some(judged.user),
+            Answer::Unknown(claims) => explanation.unknown = claims,
+            Answer::Refused(refusal) => {
+                explanation.cause = Some(refusal.cause());
+                explanation.refusal = Some(refusal.to_string());
+            }
+        }
+        explanation
+    }
+
+    /// The policies that the fewest lines keep from admitting, in that order and then in the order of the files.
+    pub(super) fn nearest<'p>(&self, policies: &'p PolicySet, depth: Depth) -> Vec<&'p Policy> {
+        let all = policies.of_issuer(self.issuer);
+        let (listed, looked_at): (usize, Vec<&Policy>) = match depth {
+            Depth::Record => {
+                let mut some = policies.candidates(self.issuer, self.claims.claims());
+                some.truncate(COMPARED);
+                some.extend(all.iter().take(COMPARED));
+                (NEAREST, some)
+            }
+            Depth::Listed => (LISTED, all.iter().collect()),
+            Depth::All => (usize::MAX, all.iter().collect()),
+        };
+        let mut ranked: Vec<(usize, usize, &Policy)> =
+            (0..).zip(looked_at).map(|(place, policy)| (self.certain_misses(policy), place, policy)).collect();
+        ranked.sort_by_key(|(misses, place, _)| (*misses, *place));
+        let mut seen = BTreeSet::new();
+        let once = ranked.into_iter().filter(|(.., policy)| depth != Depth::Record || seen.insert(policy.name()));
+        once.take(listed).map(|(.., policy)| policy).collect()
+    }
+
+    /// Every policy that admits has no misses, so they are all among the nearest, unless there are more than are listed.
+    fn admitting(&self, nearest: &[&Policy]) -> Vec<Admitting> {
+        let verdicts = nearest.iter().map(|policy| (policy, self.verdict(policy)));
+        let admits = verdicts.filter_map(|(policy, verdict)| match verdict {
+            Ok(Verdict::Admits { user, .. }) => {
+                Some(Admitting { policy: policy.name.clone(), user, scopes: policy.scopes.clone(), mode: policy.mode })
+            }
+            _ => None,
+        });
+        admits.collect()
+    }
+
+    fn lines(&self, policy: &Policy) -> PolicyLines {
+        let claims = self.claims.claims();
+        let mut lines: Vec<LineVerdict> = policy.lines.iter().map(|line| self.line(line)).collect();
+        let mut add = |line: &str, expected: String, found: String, holds: Option<bool>| {
+            lines.push(LineVerdict { line: line.to_owned(), expected, found, holds });
+        };
+        let verdict = self.verdict(policy);
+        if let Some(condition) = &policy.condition {
+            let reads_unknown = condition.reads_whole("claims") && !self.claims.omitted().is_empty()
+                || condition.members_read("claims").any(|name| self.claims.is_unknown(name));
+            let held = if reads_unknown { None } else { policy.condition_holds(claims) };
+            let found = match held {
+                Some(held) => held.to_string(),
+                None if reads_unknown => UNKNOWN.to_owned(),
+                None => "cannot be evaluated".to_owned(),
+            };
+            add(
+                "condition",
+                condition.source().to_owned(),
+                found,
+                if reads_unknown { None } else { Some(held == Some(true)) },
+            );
+        }
+        if let Some(end) = policy.expires_at.filter(|_| policy.has_expired(self.now)) {
+            add("expires", format!("before {end}"), self.now.to_string(), Some(false));
+        }
+        if let (Some(wanted), Some(user)) = (self.wanted, policy.user.user(claims))
+            && *wanted != user
+        {
+            add("user", wanted.to_string(), user.to_string(), Some(false));
+        }
+        let verdict = match verdict {
+            Err(_) => "cannot be told",
+            Ok(Verdict::Silent) => "refuses",
+            Ok(Verdict::Error(why)) => {
+                add("evaluation", "no error".to_owned(), why.to_owned(), Some(false));
+                "error"
+            }
+            Ok(Verdict::Admits { .. }) if policy.mode == Mode::Shadow => "would admit",
+            Ok(Verdict::Admits { .. }) => "admits",
+        };
+        PolicyLines { policy: policy.name.clone(), verdict, lines }
+    }
+
+    fn line(&self, line: &Line) -> LineVerdict {
+        let is_unknown = self.claims.is_unknown(line.selector.claim());
+        let found = line.selector.select(self.claims.claims());
+        LineVerdict {
             line: line.selector.source().to_owned(),
             expected: line.matcher.describe(),
-            found: shown(line.selector.select(claims)),
-            holds: line.holds(claims),
-        })
-        .collect();
-    if let Some(condition) = &policy.condition {
-        let held = policy.condition_holds(claims);
-        lines.push(LineVerdict {
-            line: "condition".to_owned(),
-            expected: condition.source().to_owned(),
-            found: held.map_or("cannot be evaluated".to_owned(), |held| held.to_string()),
-            holds: held == Some(true),
-        });
-    }
-    if let Some(end) = policy.expires_at.filter(|_| policy.has_expired(now)) {
-        let (expected, found) = (format!("before {end}"), now.to_string());
-        lines.push(LineVerdict { line: "expires".to_owned(), expected, found, holds: false });
-    }
-    if let (Some(wanted), Some(user)) = (wanted, policy.user.user(claims))
-        && *wanted != user
-    {
-        let (expected, found) = (wanted.to_string(), user.to_string());
-        lines.push(LineVerdict { line: "user".to_owned(), expected, found, holds: false });
-    }
-    let verdict = match policy.verdict(claims, wanted, now) {
-        Verdict::Silent => "refuses",
-        Verdict::Error(why) => {
-            let (line, expected) = ("evaluation".to_owned(), "no error".to_owned());
-            lines.push(LineVerdict { line, expected, found: why.to_owned(), holds: false });
-            "error"
+            found: if is_unknown { UNKNOWN.to_owned() } else { shown(found) },
+            holds: (!is_unknown).then(|| line.holds(self.claims.claims())),
         }
-        Verdict::Admits { .. } if policy.mode == Mode::Shadow => "would admit",
-        Verdict::Admits { .. } => "admits",
-    };
-    PolicyLines { policy: policy.name.clone(), verdict, lines }
+    }
 }
 
 impl PolicyLines {
-    fn misses(&self) -> usize {
-        self.lines.iter().filter(|line| !line.holds).count()
+    /// What does not hold counts more than what is unknown.
+    fn distance(&self) -> (usize, usize) {
+        let count = |holds: Option<bool>| self.lines.iter().filter(|line| line.holds == holds).count();
+        (count(Some(false)), count(None))
     }
 }
 
 /// A claim's value as it may be shown: bounded, and without anything a terminal or a log would act on.
 fn shown(value: Option<&Value>) -> String {
-    let Some(value) = value else { return "absent".to_owned() };
-    let text = value.to_string();
-    let mut shown = String::new();
-    for character in text.chars().take(SHOWN_CHARACTERS) {
-        if is_plain(character) { shown.push(character) } else { shown.extend(character.escape_unicode()) }
-    }
-    if text.chars().count() > SHOWN_CHARACTERS {
-        shown.push('…');
-    }
-    shown
-}
-
-/// Neither a control nor a direction-changing character.
-fn is_plain(character: char) -> bool {
-    let changes = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !character.is_control() && !changes
+    value.map_or_else(|| "absent".to_owned(), |value| crate::vocab::shown(&value.to_string(), SHOWN_CHARACTERS))
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.user, &self.refusal) {
             (Some(user), _) => writeln!(formatter, "admitted as {user}")?,
-            (None, refusal) => writeln!(formatter, "refused: {}", refusal.as_deref().unwrap_or("no policy"))?,
+            (None, Some(refusal)) => writeln!(formatter, "refused: {refusal}")?,
+            (None, None) => {
+                let unknown: Vec<&str> = self.unknown.iter().map(String::as_str).collect();
+                writeln!(formatter, "cannot be told: the record does not have {}", unknown.join(", "))?;
+            }
         }
         for policy in &self.policies {
             writeln!(formatter, "\npolicy {} {}", policy.policy, policy.verdict)?;
             for line in &policy.lines {
-                let mark = if line.holds { '✓' } else { '✗' };
+                let mark = match line.holds {
+                    Some(true) => '✓',
+                    Some(false) => '✗',
+                    None => '?',
+                };
                 writeln!(formatter, "  {mark} {}: expected {}, found {}", line.line, line.expected, line.found)?;
             }
         }

@@ -13,6 +13,7 @@ use super::document::Desk;
 use super::index::Index;
 use super::intern::Interner;
 use super::lint::Linter;
+use super::reads::ClaimsRead;
 use super::{Policy, document};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::Issuers;
@@ -36,6 +37,7 @@ pub struct PolicySet {
 struct Issued {
     policies: Vec<Policy>,
     index: Index,
+    claims_read: ClaimsRead,
 }
 
 impl PolicySet {
@@ -61,8 +63,8 @@ impl PolicySet {
         });
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
             policies.shrink_to_fit();
-            let index = Index::build(&policies);
-            (issuer, Issued { policies, index })
+            let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));
+            (issuer, Issued { policies, index, claims_read })
         });
         PolicySet { by_issuer: issued.collect(), digest: hex(digest.finish().as_ref()) }
     }
@@ -71,6 +73,11 @@ impl PolicySet {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// What the policies of an issuer read; none, when it has no policies.
+    pub(super) fn claims_read(&self, issuer: &IssuerName) -> Option<&ClaimsRead> {
+        self.by_issuer.get(issuer).map(|issued| &issued.claims_read)
     }
 
     /// Every policy, by issuer and then in the order of the files.

@@ -46,9 +46,9 @@ impl Selector {
         }
     }
 
-    /// Whether it looks inside that claim.
-    pub(super) fn is_nested(&self) -> bool {
-        matches!(self, Selector::Pointer { steps, .. } if !steps.is_empty())
+    /// The claim and the way from there.
+    pub(super) fn path(&self) -> Vec<&str> {
+        std::iter::once(self.claim()).chain(self.steps().iter().map(String::as_str)).collect()
     }
 
     /// Whether it selects this value, or one inside it.
@@ -78,6 +78,42 @@ impl Selector {
                     _ => None,
                 })
             }
+        }
+    }
+
+    /// Puts a value where it looks, with the objects that lead there; `null` takes the member away. `false` when a list
+    /// has no such item.
+    pub(super) fn set(&self, claims: &mut Map<String, Value>, value: Value) -> bool {
+        let way: Vec<&str> = std::iter::once(self.claim()).chain(self.steps().iter().map(String::as_str)).collect();
+        put(claims, &way, value)
+    }
+}
+
+fn put(members: &mut Map<String, Value>, way: &[&str], value: Value) -> bool {
+    let Some((step, rest)) = way.split_first() else { return false };
+    if rest.is_empty() && value.is_null() {
+        members.remove(*step);
+        return true;
+    }
+    put_into(members.entry(*step).or_insert(Value::Null), rest, value)
+}
+
+fn put_into(place: &mut Value, way: &[&str], value: Value) -> bool {
+    let Some((step, rest)) = way.split_first() else {
+        *place = value;
+        return true;
+    };
+    match place {
+        Value::Object(members) => put(members, way, value),
+        Value::Array(items) => {
+            let item = array_index(step).and_then(|index| items.get_mut(index));
+            item.is_some_and(|item| put_into(item, rest, value))
+        }
+        other => {
+            let mut members = Map::new();
+            let done = put(&mut members, way, value);
+            *other = Value::Object(members);
+            done
         }
     }
 }
@@ -298,5 +334,14 @@ mod tests {
         assert_eq!(select("/kubernetes.io/l/01"), None);
         assert_eq!(select("kubernetes.io.namespace"), None);
         assert_eq!(Selector::parse("/o~0~1/x").claim(), "o~/");
+    }
+
+    #[test]
+    fn a_value_is_put_where_a_selector_finds_it() {
+        let mut claims = json!({ "a": { "b": 1, "l": ["p", "q"] }, "c": "text" }).as_object().cloned().unwrap();
+        let mut set = |key: &str, value: Value| Selector::parse(key).set(&mut claims, value);
+        assert!(set("/a/b", json!(2)) && set("/a/l/1", json!("r")) && set("/new/x/y", json!(true)));
+        assert!(set("c", Value::Null) && !set("/a/l/2", json!("s")) && set("/a/none", Value::Null));
+        assert_eq!(Value::from(claims), json!({ "a": { "b": 2, "l": ["p", "r"] }, "new": { "x": { "y": true } } }));
     }
 }

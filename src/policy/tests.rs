@@ -16,10 +16,10 @@ use crate::issuer::tests::{issuers, settings};
 use crate::kind::IssuerKind;
 use crate::vocab::{ClaimType, IssuerUrl};
 
-const NOW: UnixTime = UnixTime(1_790_000_100);
+pub(super) const NOW: UnixTime = UnixTime(1_790_000_100);
 
 /// One of each kind, named as the shipped policies do, `acme-ghes`, `partner` (open), `declared` (closed) and `old` (disabled).
-fn configured() -> Issuers {
+pub(super) fn configured() -> Issuers {
     let url = |text: &str| Some(IssuerUrl::parse(text).unwrap());
     issuers(&[
         settings("github", IssuerKind::GITHUB_ACTIONS),
@@ -60,7 +60,7 @@ fn fixture_url(kind: IssuerKind) -> Option<IssuerUrl> {
 }
 
 /// The set of these files, and the faults as an operator reads them.
-fn load(files: &[(&str, &str)]) -> (PolicySet, Diagnostics) {
+pub(super) fn load(files: &[(&str, &str)]) -> (PolicySet, Diagnostics) {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = directory.path().join(name);
@@ -77,7 +77,7 @@ fn load_from(directory: &Path) -> (PolicySet, Diagnostics) {
 }
 
 /// A policy of `issuer` with this `match`, and further fields.
-fn policy(name: &str, issuer: &str, matching: &str, more: &str) -> String {
+pub(super) fn policy(name: &str, issuer: &str, matching: &str, more: &str) -> String {
     format!("policy: {name}\nissuer: {issuer}\nmatch: {matching}\n{more}\n")
 }
 
@@ -91,7 +91,7 @@ fn ids_of(text: &str, severity: Severity) -> Vec<&'static str> {
     faults.iter().filter(|fault| fault.severity() == severity).map(crate::diagnostic::Diagnostic::id).collect()
 }
 
-fn claims(value: &Value) -> Map<String, Value> {
+pub(super) fn claims(value: &Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 

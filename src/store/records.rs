@@ -228,7 +228,7 @@ pub struct AuditRow {
     pub time: UnixMillis,
     /// The trace id.
     pub trace_id: TraceId,
-    /// `minted`, `refused` or `fault`.
+    /// `minted`, `refused` or `fault`; of a reload `reloaded` or `refused`.
     pub outcome: &'static str,
     /// The dotted cause, where it was not minted.
     pub cause: Option<&'static str>,

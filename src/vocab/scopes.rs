@@ -59,7 +59,7 @@ impl Scopes {
     pub fn new(mut scopes: Vec<Scope>) -> Scopes {
         scopes.sort();
         scopes.dedup();
-        Scopes(scopes.into())
+        Scopes(scopes.into_iter().collect())
     }
 
     /// Reads the `scope` wire form: tokens with one space between them, none twice (RFC 6749 §3.3).

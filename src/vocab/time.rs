@@ -53,6 +53,12 @@ impl UnixMillis {
         UnixTime(self.0.div_euclid(1000))
     }
 
+    /// How much later this is; nothing when it is earlier.
+    #[must_use]
+    pub fn since(self, earlier: UnixMillis) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// RFC 3339 in UTC with milliseconds.
     #[must_use]
     pub fn to_rfc3339(self) -> String {

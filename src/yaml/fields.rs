@@ -56,6 +56,12 @@ impl<'a> Fields<'a> {
         Diagnostic::error(self.source, place, id, message)
     }
 
+    /// Where these bytes of a text of this file stand.
+    #[must_use]
+    pub fn place_of(&self, node: &Node, bytes: &std::ops::Range<usize>) -> Place {
+        node.place_of(self.source, bytes)
+    }
+
     /// The field as a string, read by `parse`; a fault and `None` when it is no string or `parse` refuses it.
     pub fn parse<T, E: std::fmt::Display>(
         &self,
@@ -143,7 +149,6 @@ fn written_as(name: &str) -> String {
         "users" => "[prod-deployer]",
         "hosts" => "[my-api.example.com]",
         "user" => "prod-deployer, or \"gha-{repository_id}\"",
-        "condition" => "claims.run_attempt == \"1\" (request.method == \"GET\" in a service)",
         "mode" => "enforce",
         "expires" => "2027-06-30",
         "lifetime" => "10m",

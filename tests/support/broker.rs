@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::audit::Trigger;
 use countersign::broker::{Broker, Origin};
 use countersign::clock::Clock;
 use countersign::http::{self, Listening};
@@ -38,6 +39,27 @@ pub struct TestBroker {
 pub struct Credential {
     pub client_id: String,
     pub secret: String,
+}
+
+/// A served admin socket.
+pub struct AdminSocket {
+    path: std::path::PathBuf,
+    _listening: countersign::admin::Listening,
+}
+
+impl AdminSocket {
+    pub async fn send(&self, request: &Request) -> Reply {
+        request.send_to_socket(&self.path).await
+    }
+}
+
+/// A watch that ends when it is dropped.
+pub struct Watching(tokio::task::JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl TestBroker {
@@ -174,12 +196,56 @@ impl TestBroker {
 
     /// Reads its files again, as SIGHUP makes it do; what it says when it keeps the old ones.
     pub fn reload(&self) -> Result<(), String> {
-        self.broker.reload().map_err(|faults| faults.to_string())
+        // Reloading blocks, which a thread of the runtime may not.
+        let runtime = tokio::runtime::Handle::current();
+        let reload = || {
+            let _within = runtime.enter();
+            self.broker.reload(Trigger::Signal).map(drop).map_err(|refusal| refusal.to_string())
+        };
+        std::thread::scope(|threads| threads.spawn(reload).join()).expect("it does not panic")
     }
 }
 
 /// What an operator does, without the command line.
 impl TestBroker {
+    /// Serves the admin API on its socket until it is dropped.
+    pub async fn serve_admin(&self) -> AdminSocket {
+        let listening = countersign::admin::listen(&self.broker).await.expect("the socket is free");
+        AdminSocket { path: self.broker.config.admin.socket.clone(), _listening: listening }
+    }
+
+    /// Begins to watch its files, as a server does, with a first look.
+    pub async fn watch(&self) -> Watching {
+        let watching = Watching(tokio::spawn(countersign::broker::watch(Arc::clone(&self.broker))));
+        self.has_looked_since(0, &watching).await;
+        watching
+    }
+
+    /// Lets just so much time pass that the files are looked at once more, and waits until that is over.
+    pub async fn looks(&self, watching: &Watching) {
+        let before = self.broker.watch_standing().looks;
+        self.clock.advance(self.broker.config.reload.every);
+        self.has_looked_since(before, watching).await;
+    }
+
+    async fn has_looked_since(&self, before: u64, watching: &Watching) {
+        let looked = async {
+            while self.broker.watch_standing().looks == before {
+                assert!(!watching.0.is_finished(), "the watch ended");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), looked).await.expect("it looks");
+    }
+
+    /// The records of reloads, oldest first.
+    pub async fn reload_records(&self) -> Vec<Value> {
+        let filter = AuditFilter { limit: 1000, ..AuditFilter::default() };
+        let all = self.store().audit(filter).await.expect("the store answers");
+        let records = all.iter().map(|entry| serde_json::from_str::<Value>(&entry.json).expect("a record is JSON"));
+        records.filter(|record| record["event"] == "reload").collect()
+    }
+
     /// How an issuer's keys stand.
     pub fn key_status(&self, issuer: &str) -> KeyStatus {
         let statuses = self.broker.exchange.rules.load().keys.statuses();
@@ -191,6 +257,30 @@ impl TestBroker {
         let name = IssuerName::parse(issuer).expect("an issuer name");
         let rules = self.broker.exchange.rules.load_full();
         rules.keys.refresh(&name).await.map(drop).map_err(|failure| failure.to_string())
+    }
+
+    /// Posts to the admin API, as the command line does: the status and the answer.
+    pub async fn admin_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        use http_body_util::BodyExt as _;
+        use tower::ServiceExt as _;
+        let request =
+            axum::http::Request::post(path).body(axum::body::Body::from(body.to_string())).expect("a request");
+        let response = countersign::admin::routes(&self.broker).oneshot(request).await.expect("it answers");
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    /// The explanation of a token, of claims or of a trace.
+    pub async fn explain(&self, question: Value) -> Value {
+        let (status, answer) = self.admin_post("/admin/v1/explain", &question).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// The explanation of an answer.
+    pub async fn explain_reply(&self, reply: &Reply) -> Value {
+        self.explain(serde_json::json!({ "trace": reply.trace_id() })).await
     }
 
     /// Replaces a text of `countersign.yaml`; it counts after a reload.

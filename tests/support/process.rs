@@ -98,6 +98,23 @@ pub async fn run(directory: &Path, arguments: &[&str]) -> Finished {
     }
 }
 
+/// The same with this standard input.
+pub async fn run_with(directory: &Path, arguments: &[&str], input: &str) -> Finished {
+    use tokio::io::AsyncWriteExt as _;
+    let mut command = command(directory);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).await.expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("the program ends");
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
 /// A client id and secret, made with the command line as an operator would.
 pub async fn client_secret(directory: &Path, user: &str) -> Credential {
     let made = run(directory, &["user", "create", user]).await;

@@ -164,6 +164,15 @@ fn a_tokens_lifetime_has_limits() {
 }
 
 #[test]
+fn files_are_looked_at_every_second_at_most_and_every_hour_at_least() {
+    assert_eq!(after_issuer("reload: { every: 999999h }"), ["2:18: value"]);
+    assert_eq!(after_issuer("reload: { every: 0s, watch: yes please }"), ["2:29: type", "2:18: value"]);
+    assert!(Directory::with(&format!("{LEAST}reload: {{ every: 1h }}\n")).load(&[]).is_ok());
+    let off = Directory::with(LEAST).load(&[("COUNTERSIGN__RELOAD__WATCH", "false")]).unwrap();
+    assert!(!off.reload.watch);
+}
+
+#[test]
 fn only_the_embedded_store_is_supported() {
     assert_eq!(after_issuer("store: { postgres: \"postgres://h/d\" }"), ["2:1: unsupported"]);
 }

@@ -195,6 +195,8 @@ fn faulty_service_files_say_where_and_what() {
         ("[{ users: [u] }]", "[{ user: [u] }]", "did you mean `users`?"),
         ("[{ users: [u] }]", "[{ scopes: ['a b'] }]", "error[value]"),
         ("[{ users: [u] }]", "[{ condition: claims.a }]", "error[value]"),
+        ("[{ users: [u] }]", "[{ condition: request.method == 1 }]", "error[condition-type]"),
+        ("[{ users: [u] }]", "[{ condition: request.pth == \"/\" }]", "error[condition-name]"),
         ("allow:", "colour: blue\nallow:", "unknown-field"),
         (
             "service: a\n",

@@ -61,7 +61,7 @@ fn always_present(draft: &Draft<'_>, selector: &Selector) -> Option<String> {
 
 /// What the issuer's tokens never say.
 fn never_of_this_issuer(draft: &Draft<'_>, line: &Line) -> Option<String> {
-    if line.selector.is_nested() {
+    if line.selector.last_step().is_some() {
         return None;
     }
     let (issuer, claim) = (draft.issuer, line.selector.claim());
@@ -162,9 +162,8 @@ fn same(left: &Selector, right: &Selector) -> bool {
 
 /// Whether the claim has one value: of a list two lines may hold by two items.
 fn is_single(draft: &Draft<'_>, selector: &Selector) -> bool {
-    let claim_type = draft.issuer.schema().type_of(selector.claim());
-    let is_one = matches!(claim_type, Some(ClaimType::String | ClaimType::Number | ClaimType::Boolean));
-    is_one && !selector.is_nested()
+    let claim_type = draft.issuer.schema().type_at(&selector.path());
+    matches!(claim_type, Ok(ClaimType::String | ClaimType::Number | ClaimType::Boolean))
 }
 
 fn json(value: &Scalar) -> Value {

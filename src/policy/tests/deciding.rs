@@ -60,7 +60,7 @@ fn an_evaluation_error_denies_unless_it_is_of_another_user() {
     assert_eq!(decided(&[good.clone(), elsewhere], &given, None), Ok("one".into()), "its lines do not hold");
     let shadow = format!("{broken}mode: shadow\n");
     assert_eq!(decided(&[good.clone(), shadow], &given, None), Ok("one".into()));
-    let no_boolean = partner("b", "{ sub: x }", "user: two\ncondition: claims.sub");
+    let no_boolean = partner("b", "{ sub: x }", "user: two\ncondition: claims.name");
     assert_eq!(decided(&[no_boolean], &given, None), Err("policy.evaluation_error"));
     let template = partner("t", "{ sub: x }", "user: \"u-{name}\"");
     assert_eq!(decided(std::slice::from_ref(&template), &given, None), Err("policy.evaluation_error"));

@@ -96,6 +96,50 @@ fn a_claim_of_a_template_or_a_condition_must_exist_too() {
 }
 
 #[test]
+fn a_condition_is_checked_against_the_types_of_the_claims_and_told_at_its_column() {
+    let with = |issuer: &str, lines: &str, condition: &str| {
+        let text = policy("p", issuer, lines, &format!("user: u\ncondition: {condition}"));
+        load(&[("p.yaml", &text)]).1.to_string()
+    };
+    let pinned = format!("{{ {PIN} }}");
+    for (condition, told, fix) in [
+        (
+            "claims.run_attempt == 1",
+            "p.yaml:5:34: error[condition-type]: `claims.run_attempt` is a string, and `1` is a number",
+            "quote it: \"1\"",
+        ),
+        ("'has(claims.ref) && claims.reff == \"x\"'", "p.yaml:5:39: error[claim-name]", "did you mean `ref`?"),
+        ("claims.ref_protected", "p.yaml:5:19: error[condition-type]", "claims.ref_protected == "),
+        ("\"claims.ref == \\\"a\\\" || claims.sha\"", "p.yaml:5:43: error[condition-type]", "claims.sha == "),
+    ] {
+        let text = with("github", &pinned, condition);
+        assert!(text.contains(told) && text.contains(fix), "{condition}:\n{text}");
+    }
+    assert_eq!(with("partner", "{ sub: x }", "claims.anything == 1 && claims.deep.er[0] == \"x\""), "");
+    assert!(with("partner", "{ sub: x }", "claims.exp == \"1\"").contains("without quotes: 1"));
+}
+
+#[test]
+fn what_is_inside_a_claim_is_known_as_well() {
+    let pinned = "/kubernetes.io/serviceaccount/uid: u1";
+    let with = |lines: &str, more: &str| {
+        let text = policy("p", "kubernetes", &format!("{{ {pinned}, {lines} }}"), more);
+        load(&[("p.yaml", &text)]).1.to_string()
+    };
+    assert_eq!(with("/kubernetes.io/namespace: payments", "user: \"k-{/kubernetes.io/namespace}\""), "");
+    let misspelt = with("/kubernetes.io/namespce: payments", "user: u");
+    assert!(misspelt.contains("error[claim-name]: tokens of `kubernetes` have no `namespce` in `kubernetes.io`"));
+    assert!(misspelt.contains("did you mean `namespace`?"), "{misspelt}");
+    assert!(with("/kubernetes.io/warnafter: x", "user: u").contains("error[claim-type]"));
+    assert!(with("/kubernetes.io/namespace/x: y", "user: u").contains("which has no members"));
+    assert!(with("aud: \"https://broker.example\"", "user: \"k-{/kubernetes.io/pod}\"").contains("which no template can write"));
+    let condition = |text: &str| with("aud: \"https://broker.example\"", &format!("user: u\ncondition: {text}"));
+    assert_eq!(condition("claims[\"kubernetes.io\"].namespace == \"x\""), "");
+    assert!(condition("claims[\"kubernetes.io\"].namespce == \"x\"").contains("did you mean `namespace`?"));
+    assert!(condition("claims[\"kubernetes.io\"].pod.uid == 5").contains("quote it"));
+}
+
+#[test]
 fn an_open_issuer_takes_any_claim_and_a_declared_one_its_own() {
     let of = |issuer: &str, lines: &str| fault_ids(&policy("p", issuer, lines, "user: u"));
     assert_eq!(of("partner", "{ sub: x, anything: 5, /a/b: [true, x] }"), [""; 0]);

@@ -2,16 +2,12 @@ use std::path::PathBuf;
 
 use super::*;
 
-/// The shipped policies, and the example for a partner's provider, in one directory as an operator would have them.
+/// The shipped policies, in a directory as an operator would have them.
 fn shipped() -> (tempfile::TempDir, Vec<PathBuf>) {
     let directory = tempfile::tempdir().unwrap();
-    for from in ["policies", "examples/policies"] {
-        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(from)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "yaml") {
-                std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
-            }
-        }
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
     }
     let files = test_files(directory.path(), &mut Diagnostics::new());
     (directory, files)
@@ -19,7 +15,7 @@ fn shipped() -> (tempfile::TempDir, Vec<PathBuf>) {
 
 fn report(directory: &Path, files: &[PathBuf]) -> (TestReport, Diagnostics) {
     let (set, mut faults) = load_from(directory);
-    let report = run_tests(files, &set, &configured(), NOW, &mut faults);
+    let report = TestBench::new(&set, &configured(), NOW).run(&TestCases::read(files, &mut faults));
     (report, faults)
 }
 
@@ -32,6 +28,11 @@ fn every_shipped_policy_loads_and_passes_its_tests() {
     assert!(faults.is_empty(), "{faults}");
     assert!(report.failed().next().is_none(), "{:#?}", report.failed().collect::<Vec<_>>());
     assert!(report.cases.len() >= 20);
+    let (set, _) = load_from(directory.path());
+    let issuers = configured();
+    let kinds = set.iter().filter_map(|policy| issuers.by_name(policy.issuer.as_str())).map(|issuer| issuer.kind());
+    let kinds: std::collections::HashSet<IssuerKind> = kinds.collect();
+    assert_eq!(kinds.len(), IssuerKind::ALL.len(), "an issuer kind without an example");
 }
 
 #[test]
@@ -43,10 +44,14 @@ fn a_test_that_expects_something_else_fails_and_says_what_was_found() {
     assert!(text.contains(from));
     std::fs::write(&file, text.replace(from, to).replace("{ run_attempt: \"2\" }", "{ run_attempt: \"1\" }")).unwrap();
     let (report, _) = report(directory.path(), &[file]);
-    let failures: Vec<&str> = report.failed().filter_map(|case| case.failure.as_deref()).collect();
+    let failures: Vec<&Failure> = report.failed().filter_map(|case| case.failure.as_ref()).collect();
     let [wrong_user, wrong_denial] = failures.as_slice() else { panic!("{failures:?}") };
-    assert!(wrong_user.contains("admitted as someone") && wrong_user.contains("✗ ref"), "{wrong_user}");
-    assert!(wrong_denial.contains("admitted as prod-deployer with scopes [service:my-api]"), "{wrong_denial}");
+    assert_eq!(wrong_user.expected, "admitted as someone");
+    let miss = &wrong_user.nearest[0];
+    assert_eq!((miss.policy.as_str(), miss.part.as_str(), miss.line), ("deploy-prod", "ref", 10));
+    assert_eq!(wrong_denial.expected, "denied");
+    let found = &wrong_denial.found;
+    assert!(found.contains("admitted as prod-deployer with scopes [service:my-api] by deploy-prod ("), "{found}");
 }
 
 #[test]

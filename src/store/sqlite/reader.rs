@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::directory::Changes;
 use super::{fault, files, rows};
 use crate::store::{AuditEntry, AuditFilter, KeyRecord, KeySetRecord, SessionRecord, StoreFault};
-use crate::vocab::{TokenId, UnixTime};
+use crate::vocab::{TokenId, UnixMillis, UnixTime};
 
 /// Idle connections kept open.
 const KEPT: usize = 4;
@@ -102,8 +102,12 @@ pub(super) fn ended(connection: &Connection, now: UnixTime, limit: u32) -> rusql
 /// The newest matching records, oldest first. Following (`after_position`) takes the oldest ones instead, so that a
 /// follower that fell behind misses none.
 pub(super) fn audit(connection: &Connection, filter: &AuditFilter) -> rusqlite::Result<Vec<AuditEntry>> {
-    let (clauses, mut values) = conditions(filter);
     let following = filter.after_position.is_some();
+    let mut filter = filter.clone();
+    if let Some(since) = filter.since {
+        filter.after_position = filter.after_position.max(Some(position_before(connection, since)?));
+    }
+    let (clauses, mut values) = conditions(&filter);
     let order = if following { "ASC" } else { "DESC" };
     let mut sql = "SELECT position, json FROM audit".to_owned();
     if !clauses.is_empty() {
@@ -120,6 +124,35 @@ pub(super) fn audit(connection: &Connection, filter: &AuditFilter) -> rusqlite::
         entries.reverse();
     }
     Ok(entries)
+}
+
+/// Records are written in the order of their commits, and their times are from a little earlier: none of a time stands
+/// further from its place than this, unless the clock was set back.
+const MOST_DISORDER_MILLIS: i64 = 10 * 60 * 1000;
+
+/// A position that every record since this time follows. Halving finds it among the positions: an index over the times
+/// would cost every exchange, and a scan from the first record would read years of them.
+fn position_before(connection: &Connection, since: UnixMillis) -> rusqlite::Result<i64> {
+    let wanted = since.0.saturating_sub(MOST_DISORDER_MILLIS);
+    let mut next =
+        connection.prepare_cached("SELECT position, time FROM audit WHERE position > ?1 ORDER BY position LIMIT 1")?;
+    let mut after = |position: i64| -> rusqlite::Result<Option<(i64, i64)>> {
+        next.query_row([position], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    };
+    let Some((mut low, first)) = after(i64::MIN)? else { return Ok(i64::MIN) };
+    if first >= wanted {
+        return Ok(low.saturating_sub(1));
+    }
+    let mut high: i64 = connection.query_row("SELECT max(position) FROM audit", [], |row| row.get(0))?;
+    // The record at `low` is too old; none behind `high` has been looked at.
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match after(middle)? {
+            Some((position, time)) if time < wanted => low = position,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
 }
 
 /// The filter's parts as SQL with a parameter each; no value of a caller ever becomes SQL.

@@ -1,6 +1,7 @@
 //! The store's promises, one function each.
 
 mod ended;
+mod paging;
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

@@ -20,6 +20,12 @@ fn each_kind_needs_its_own_fields_and_refuses_the_others() {
     assert_eq!(in_issuer("kind: spiffe, bundle: { file: lab.json }"), ["3:6: missing-field"]);
     assert_eq!(in_issuer("kind: spiffe, trust_domain: a.example"), ["3:6: missing-field"]);
     assert_eq!(in_issuer("kind: github-actions, tenant: x"), ["3:30: wrong-kind"]);
+    assert_eq!(in_issuer("kind: github-actions, mode: Shadow"), ["3:36: value"]);
+    assert!(
+        Directory::with(&format!("{LEAST}issuers: {{ a: {{ kind: github-actions, mode: enforce }} }}"))
+            .load(&[])
+            .is_ok()
+    );
     assert_eq!(in_issuer("kind: github-actions, trust_domain: x"), ["3:30: wrong-kind"]);
     assert_eq!(in_issuer("kind: github-actions, bundle: { file: lab.json }"), ["3:30: wrong-kind"]);
     let spiffe = "kind: spiffe, trust_domain: a.example";
@@ -242,6 +248,21 @@ fn times_audiences_and_claims_have_limits() {
     assert_eq!(in_issuer("kind: github-actions, audiences: ['']"), ["3:42: value"]);
     assert_eq!(in_issuer("kind: github-actions, claims: { a: text, b: 1, c: number }"), ["3:43: value", "3:52: value"]);
     assert_eq!(in_issuer("kind: github-actions, claims: [a]"), ["3:38: type"]);
+}
+
+#[test]
+fn a_misspelt_claim_is_not_silently_kept_in_the_audit_trail() {
+    assert_eq!(in_issuer("kind: google, audit_exclude: [email, emails]"), ["3:45: value"]);
+    let text = format!("{LEAST}issuers:\n  a: {{ kind: google, audit_exclude: emails }}\n");
+    assert!(Directory::with(&text).load(&[]).unwrap_err().to_string().contains("did you mean `email`?"));
+    for good in [
+        "kind: github-actions, audit_exclude: [actor, repo_property_tier, jti]",
+        "kind: github-actions, claims: { own: string }, audit_exclude: own",
+        "kind: oidc, url: https://a.example, audit_exclude: [anything]",
+    ] {
+        let text = format!("{LEAST}issuers:\n  a: {{ {good} }}\n");
+        assert!(Directory::with(&text).load(&[]).is_ok(), "{good}");
+    }
 }
 
 #[test]
