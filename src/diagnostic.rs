@@ -214,6 +214,18 @@ impl Diagnostics {
         self.0.extend(other.0);
     }
 
+    /// Leaves out those for which it is false.
+    pub fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
+        self.0.retain(keep);
+    }
+
+    /// Makes an error of every warning whose id is not among `but`.
+    pub fn deny_warnings(&mut self, but: &[&str]) {
+        for fault in self.0.iter_mut().filter(|fault| !but.contains(&fault.id)) {
+            fault.severity = Severity::Error;
+        }
+    }
+
     /// Puts the faults of one file in the order of its lines.
     pub fn sort_by_line(&mut self) {
         self.0.sort_by_key(|fault| match fault.place {

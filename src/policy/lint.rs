@@ -9,13 +9,16 @@ mod chosen;
 mod contradiction;
 mod findings;
 mod grants;
+mod issuers;
 mod names;
 mod origin;
 mod patterns;
+mod strict;
 mod tenant;
 
-#[allow(unused_imports)] // `finding` is for the lints of whole sets
-pub(super) use findings::{Findings, Linter, finding};
+pub(super) use findings::{Findings, Linter, Most};
+pub use issuers::check_issuers;
+pub use strict::{check_services, check_users};
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::document::Desk;
 use super::index::Index;
 use super::intern::Interner;
-use super::lint::Linter;
+use super::lint::{Linter, Most};
 use super::reads::ClaimsRead;
 use super::{Policy, document};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
@@ -47,7 +47,7 @@ impl PolicySet {
     pub fn load(directory: &Path, issuers: &Issuers, now: UnixTime, faults: &mut Diagnostics) -> PolicySet {
         let files = files(directory, is_policy, faults);
         let mut digest = Context::new(&SHA256);
-        let mut names = Names::default();
+        let (mut names, mut most) = (Names::default(), Most::default());
         let mut by_issuer: BTreeMap<IssuerName, Vec<Policy>> = BTreeMap::new();
         read_all(&files, (issuers, now), |file, found| {
             let mut here = found.faults;
@@ -59,8 +59,9 @@ impl PolicySet {
                 by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
             }
             here.sort_by_line();
-            faults.extend(here);
+            faults.extend(most.keep(here));
         });
+        most.rest(directory, faults);
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
             policies.shrink_to_fit();
             let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));

@@ -1,5 +1,8 @@
 //! What lints report, less what a comment in the file allows.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use super::allow::Allows;
 use super::{LINT_ALLOW, Lint, Reach, find};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity, Source};
@@ -71,6 +74,35 @@ impl Findings<'_> {
                 };
                 self.faults.push(fault(message, allow.advice(id)));
             }
+        }
+    }
+}
+
+/// The most findings of one id that are kept: a million policies may share a habit, and nobody reads a million warnings.
+const MOST: usize = 200;
+
+/// Keeps the first findings of each id.
+#[derive(Default)]
+pub(in crate::policy) struct Most(BTreeMap<&'static str, usize>);
+
+impl Most {
+    /// These, without those that are too many.
+    pub(in crate::policy) fn keep(&mut self, mut faults: Diagnostics) -> Diagnostics {
+        faults.retain(|fault| {
+            let is_warning = fault.severity() == Severity::Warning;
+            let seen = self.0.entry(fault.id()).or_default();
+            *seen += usize::from(is_warning);
+            !is_warning || *seen <= MOST
+        });
+        faults
+    }
+
+    /// How many were left out, one fault an id.
+    pub(in crate::policy) fn rest(self, directory: &Path, faults: &mut Diagnostics) {
+        let source = Source::new(directory, "");
+        for (id, count) in self.0.into_iter().filter(|(_, count)| *count > MOST) {
+            let message = format!("{} more findings of this kind are not shown", count - MOST);
+            faults.push(Diagnostic::error(&source, &Place::File, id, message).as_warning());
         }
     }
 }

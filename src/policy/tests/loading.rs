@@ -132,7 +132,10 @@ fn what_is_inside_a_claim_is_known_as_well() {
     assert!(misspelt.contains("did you mean `namespace`?"), "{misspelt}");
     assert!(with("/kubernetes.io/warnafter: x", "user: u").contains("error[claim-type]"));
     assert!(with("/kubernetes.io/namespace/x: y", "user: u").contains("which has no members"));
-    assert!(with("aud: \"https://broker.example\"", "user: \"k-{/kubernetes.io/pod}\"").contains("which no template can write"));
+    assert!(
+        with("aud: \"https://broker.example\"", "user: \"k-{/kubernetes.io/pod}\"")
+            .contains("which no template can write")
+    );
     let condition = |text: &str| with("aud: \"https://broker.example\"", &format!("user: u\ncondition: {text}"));
     assert_eq!(condition("claims[\"kubernetes.io\"].namespace == \"x\""), "");
     assert!(condition("claims[\"kubernetes.io\"].namespce == \"x\"").contains("did you mean `namespace`?"));
