@@ -14,15 +14,15 @@ mod index;
 mod intern;
 mod kept;
 mod json_schema;
-mod lint;
+pub mod lint;
 mod load;
 mod matcher;
 mod pattern;
-mod pin;
 mod question;
 mod reach;
 mod reads;
 pub mod replay;
+mod shape;
 pub mod shadow;
 mod template;
 mod test_cases;
@@ -86,6 +86,8 @@ pub struct Policy {
     file: Arc<Path>,
     /// Where its document begins in that file.
     line: u32,
+    /// The lints that its comments allow, as `lint::bit` has them.
+    allowed: u32,
 }
 
 /// A policy in a listing.
@@ -131,6 +133,13 @@ impl Policy {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether a `# lint: allow ID because …` comment in its document names this lint: for the lints of whole sets, which
+    /// have no one line.
+    #[must_use]
+    pub fn allows(&self, lint_id: &str) -> bool {
+        self.allowed & lint::bit(lint_id) != 0
     }
 
     /// How it is listed.

@@ -7,6 +7,7 @@ use crate::gateway::Services;
 use crate::issuer::Issuers;
 use crate::key::Keys;
 use crate::policy::PolicySet;
+use crate::vocab::UnixTime;
 
 /// Everything that operators keep in files beside the configuration.
 #[derive(Debug)]
@@ -38,11 +39,11 @@ impl Loaded {
 ///
 /// # Errors
 /// Every fault of every file; nothing is half loaded.
-pub fn load(config: &Config) -> Result<Loaded, Diagnostics> {
+pub fn load(config: &Config, now: UnixTime) -> Result<Loaded, Diagnostics> {
     let mut faults = Diagnostics::new();
     let issuers = Issuers::new(&config.issuers, &config.issuer);
     Keys::check_files(&issuers, &mut faults);
-    let policies = PolicySet::load(&config.policies, &issuers, &mut faults);
+    let policies = PolicySet::load(&config.policies, &issuers, now, &mut faults);
     let services = Services::load(&config.services, &mut faults);
     services.keep_clear_of(&config.issuer, &mut faults);
     if faults.has_errors() {

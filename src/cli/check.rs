@@ -76,7 +76,7 @@ pub struct Checked {
 /// Every fault of every file.
 pub fn offline(path: &Path, environment: &[(String, String)]) -> Result<Checked, Diagnostics> {
     let config = config::load(path, environment)?;
-    let loaded = broker::load(&config)?;
+    let loaded = broker::load(&config, Clock::system().now())?;
     Ok(Checked { config, loaded })
 }
 

@@ -104,9 +104,9 @@ impl Pair {
         let failed = |faults: Diagnostics| Failed(check::report(&faults));
         let config = config::load(&global.config, &environment()).map_err(failed)?;
         let issuers = Issuers::new(&config.issuers, &config.issuer);
-        let mut faults = Diagnostics::new();
-        let old = PolicySet::load(old, &issuers, &mut faults);
-        let new = PolicySet::load(new, &issuers, &mut faults);
+        let (mut faults, now) = (Diagnostics::new(), crate::clock::Clock::system().now());
+        let old = PolicySet::load(old, &issuers, now, &mut faults);
+        let new = PolicySet::load(new, &issuers, now, &mut faults);
         if faults.has_errors() { Err(failed(faults)) } else { Ok(Pair { old, new }) }
     }
 }
