@@ -17,6 +17,7 @@ mod json_schema;
 pub mod lint;
 mod load;
 mod matcher;
+mod overlap;
 mod pattern;
 mod question;
 mod reach;
@@ -28,6 +29,7 @@ mod template;
 mod test_cases;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};

@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use super::document::Desk;
 use super::index::Index;
 use super::intern::Interner;
-use super::lint::{Linter, Most};
+use super::lint::{Linter, Most, SetFindings};
 use super::reads::ClaimsRead;
-use super::{Policy, document};
+use super::{Policy, document, overlap};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::Issuers;
 use crate::vocab::{IssuerName, PolicyName, UnixTime};
@@ -61,13 +61,21 @@ impl PolicySet {
             here.sort_by_line();
             faults.extend(most.keep(here));
         });
-        most.rest(directory, faults);
+        let mut together = Diagnostics::new();
+        let mut findings = SetFindings::new(now, &mut together);
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
             policies.shrink_to_fit();
             let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));
+            // Of a faulty set nobody knows yet what it will say.
+            if let Some(issuer) = issuers.by_name(issuer.as_str()).filter(|_| !faults.has_errors()) {
+                overlap::check(&policies, &index, issuer, &mut findings);
+            }
             (issuer, Issued { policies, index, claims_read })
         });
-        PolicySet { by_issuer: issued.collect(), digest: hex(digest.finish().as_ref()) }
+        let by_issuer = issued.collect();
+        faults.extend(most.keep(together));
+        most.rest(directory, faults);
+        PolicySet { by_issuer, digest: hex(digest.finish().as_ref()) }
     }
 
     /// SHA-256 over the files' names and contents.

@@ -2,6 +2,7 @@
 
 mod deciding;
 mod loading;
+mod overlap;
 mod shipped;
 
 use std::path::Path;
