@@ -12,6 +12,7 @@ pub mod output;
 pub mod policy;
 pub mod quickstart;
 pub mod serve;
+pub mod trail;
 pub mod user;
 
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ mod explain;
 mod index;
 mod intern;
 mod kept;
+mod json_schema;
 pub mod lint;
 mod load;
 mod matcher;
@@ -18,6 +19,7 @@ mod pattern;
 mod question;
 mod reads;
 pub mod replay;
+pub mod shadow;
 mod shape;
 mod template;
 mod test_cases;
@@ -26,6 +28,7 @@ mod tests;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};
+pub use json_schema::{policy_json_schema, test_json_schema};
 pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
 pub use question::{Answer, Question};
@@ -127,6 +130,12 @@ impl Policy {
     #[must_use]
     pub fn allows(&self, lint_id: &str) -> bool {
         self.allowed & lint::bit(lint_id) != 0
+    }
+
+    /// Whether it admits, or is only watched.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// How it is listed.

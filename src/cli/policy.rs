@@ -3,9 +3,14 @@
 //! One file a verb; here is only which verbs there are.
 
 mod check;
+mod diff;
 mod junit;
+mod lints;
 mod list;
+mod replay;
+mod schema;
 mod set;
+mod shadow;
 mod test;
 
 use super::output::OutputOption;
@@ -18,11 +23,19 @@ pub enum Command {
     /// List the policies
     List(OutputOption),
     /// Validate the policies, and report every fault
-    Check,
+    Check(check::Arguments),
+    /// List what is looked for in policies; docs/lints.md says more of each
+    Lints(OutputOption),
     /// Run the policies' tests
     Test(test::Arguments),
+    /// Show what a change of the policies does
+    Diff(diff::Arguments),
+    /// Show what enforcing the policies in shadow mode would change
+    Shadow(shadow::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
+    /// Print the JSON Schema of policies, their tests, the configuration or services, for an editor
+    Schema(schema::Arguments),
 }
 
 /// Runs it.
@@ -32,8 +45,12 @@ pub enum Command {
 pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     match command {
         Command::List(output) => list::run(&Set::read(global)?, output),
-        Command::Check => check::run(&Set::read(global)?),
+        Command::Check(arguments) => check::run(global, &arguments).await,
+        Command::Lints(output) => lints::run(output),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
+        Command::Diff(arguments) => diff::run(global, arguments).await,
+        Command::Shadow(arguments) => shadow::run(global, arguments).await,
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }
 }
