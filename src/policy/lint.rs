@@ -100,6 +100,10 @@ lints! {
 /// The lints whose bits [`allowed_bits`] uses must fit.
 const _: () = assert!(LINTS.len() <= u32::BITS as usize);
 
+/// Lints that the mere passing of time answers differently. A setting never makes errors of them: a broker that started
+/// yesterday must start today.
+pub const TIMED: &[&str] = &[EXPIRED.id, EXPIRES_SOON.id];
+
 /// The lint with this id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Lint> {

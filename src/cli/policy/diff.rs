@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::replay;
 use crate::cli::output::{self, Format, OutputOption, harmless};
 use crate::cli::{Failed, Global, check, environment};
+use crate::clock::Clock;
 use crate::config;
 use crate::diagnostic::Diagnostics;
 use crate::issuer::Issuers;
@@ -104,7 +105,8 @@ impl Pair {
         let failed = |faults: Diagnostics| Failed(check::report(&faults));
         let config = config::load(&global.config, &environment()).map_err(failed)?;
         let issuers = Issuers::new(&config.issuers, &config.issuer);
-        let (mut faults, now) = (Diagnostics::new(), crate::clock::Clock::system().now());
+        let mut faults = Diagnostics::new();
+        let now = Clock::system().now();
         let old = PolicySet::load(old, &issuers, now, &mut faults);
         let new = PolicySet::load(new, &issuers, now, &mut faults);
         if faults.has_errors() { Err(failed(faults)) } else { Ok(Pair { old, new }) }
