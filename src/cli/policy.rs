@@ -4,6 +4,7 @@
 
 mod check;
 mod diff;
+mod init;
 mod junit;
 mod list;
 mod replay;
@@ -34,6 +35,8 @@ pub enum Command {
     Shadow(shadow::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
+    /// Write a first policy and its tests from a token in hand
+    Init(Box<init::Arguments>),
     /// Print the JSON Schema of policies, their tests, the configuration or services, for an editor
     Schema(schema::Arguments),
 }
@@ -46,6 +49,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     match command {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check => check::run(&Set::read(global)?),
+        Command::Init(arguments) => init::run(global, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,

@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn what_needs_no_quotes_has_none_and_what_reads_as_another_type_has_them() {
         let written = |text: &str| scalar_text(&Value::from(text)).unwrap();
-        for plain in ["refs/heads/main", "acme/shop", "/kubernetes.io/pod/uid", "system:serviceaccount:a:b", "yesterday"] {
+        for plain in
+            ["refs/heads/main", "acme/shop", "/kubernetes.io/pod/uid", "system:serviceaccount:a:b", "yesterday"]
+        {
             assert_eq!(written(plain), plain);
         }
         for quoted in ["123456", "true", "No", "2027-06-30", "0x1f", "", "a: b", "a #b", "~", "*a", "a:", "-", "null"] {
