@@ -11,6 +11,7 @@ mod document;
 mod evaluate;
 mod explain;
 mod index;
+mod init;
 mod intern;
 mod kept;
 mod json_schema;
@@ -33,6 +34,7 @@ mod witness;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};
+pub use init::{FirstPolicy, Wish, first_policy, proposed_name};
 pub use json_schema::{policy_json_schema, test_json_schema};
 pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};

@@ -4,6 +4,7 @@
 
 mod check;
 mod diff;
+mod init;
 mod junit;
 mod lints;
 mod list;
@@ -37,6 +38,8 @@ pub enum Command {
     Shadow(shadow::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
+    /// Write a first policy and its tests from a token in hand
+    Init(Box<init::Arguments>),
     /// Print the JSON Schema of policies, their tests, the configuration or services, for an editor
     Schema(schema::Arguments),
 }
@@ -50,6 +53,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check(arguments) => check::run(global, &arguments).await,
         Command::Lints(output) => lints::run(output),
+        Command::Init(arguments) => init::run(global, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,
