@@ -55,7 +55,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::Lints(output) => lints::run(output),
         Command::Init(arguments) => init::run(global, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
-        Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
+        Command::Test(arguments) => test::run(&Set::read_as_written(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,
         Command::WhoCan(arguments) => who_can::run(&Set::read(global)?, &arguments),
         Command::Shadow(arguments) => shadow::run(global, arguments).await,
