@@ -22,6 +22,7 @@ pub mod replay;
 pub mod shadow;
 mod template;
 mod test_cases;
+mod unmet;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
 pub use question::{Answer, Question};
 pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
+pub use unmet::Unmet;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

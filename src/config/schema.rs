@@ -52,6 +52,7 @@ pub(super) const CONFIG: &[Field] = &[
     ("proxy", Shape::Text("http://proxy.example.com:3128")),
     ("reload", Shape::Fields(RELOAD)),
     ("token", Shape::Fields(TOKEN)),
+    ("explain_to_caller", Shape::List("[github]")),
     ("issuers", Shape::Named(&Shape::Fields(ISSUER))),
 ];
 
