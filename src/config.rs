@@ -5,6 +5,7 @@
 
 mod settings;
 mod schema;
+mod json_schema;
 mod text;
 mod environment;
 mod layers;
@@ -21,6 +22,7 @@ mod tests;
 
 use std::path::Path;
 
+pub use json_schema::json_schema;
 pub use proxy::ProxySettings;
 pub use settings::{
     AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, ReloadSettings,

@@ -7,6 +7,7 @@
 mod answer;
 mod headers;
 mod host;
+mod json_schema;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use headers::Introduction;
 use upstream::{Upstream, UpstreamFault};
 
 pub use host::{Host, HostFault, requested};
+pub use json_schema::json_schema;
 use services::Facts;
 pub use services::{Service, Services};
 

@@ -23,7 +23,7 @@ pub use crate::kind::{SingleUse, TenantPin};
 pub use preset::KeyLocation;
 use preset::Preset;
 pub use refusal::{IssuerRefusal, KindRefusal};
-pub use schema::{ClaimSchema, NoClaim};
+pub use schema::{ClaimSchema, NoClaim, REGISTERED};
 
 /// One configured issuer with its kind's preset filled in.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 pub mod vocab;
 pub mod clock;
 pub mod json;
+pub mod json_schema;
 pub mod diagnostic;
 pub mod yaml;
 pub mod condition;

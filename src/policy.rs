@@ -11,6 +11,7 @@ mod explain;
 mod index;
 mod intern;
 mod kept;
+mod json_schema;
 mod lint;
 mod load;
 mod matcher;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};
+pub use json_schema::{policy_json_schema, test_json_schema};
 pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
 pub use question::{Answer, Question};

@@ -7,3 +7,5 @@
 mod place;
 #[path = "policy_authoring/testing.rs"]
 mod testing;
+#[path = "policy_authoring/schemas.rs"]
+mod schemas;

@@ -7,6 +7,7 @@ mod diff;
 mod junit;
 mod list;
 mod replay;
+mod schema;
 mod set;
 mod shadow;
 mod test;
@@ -30,6 +31,8 @@ pub enum Command {
     Shadow(shadow::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
+    /// Print the JSON Schema of policies, their tests, the configuration or services, for an editor
+    Schema(schema::Arguments),
 }
 
 /// Runs it.
@@ -40,6 +43,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     match command {
         Command::List(output) => list::run(&Set::read(global)?, output),
         Command::Check => check::run(&Set::read(global)?),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,
         Command::Shadow(arguments) => shadow::run(global, arguments).await,

@@ -22,6 +22,12 @@ const LONGEST_TOKEN: Duration = Duration::from_secs(24 * 3600);
 
 /// Between two looks at the files: a shorter time is work for nothing, a longer one no watch.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// `token.signing_algorithm`.
+pub(super) const SIGNING_ALGORITHMS: [(&str, SigningAlgorithm); 3] =
+    [("ES256", SigningAlgorithm::ES256), ("EdDSA", SigningAlgorithm::EdDSA), ("RS256", SigningAlgorithm::RS256)];
+/// `tls.client_certificates`.
+pub(super) const CLIENT_CERTIFICATES: [(&str, ClientCertificates); 2] =
+    [("none", ClientCertificates::None), ("request", ClientCertificates::Request)];
 
 /// The whole configuration; `None` only when there are faults.
 pub(super) fn read(
@@ -92,10 +98,9 @@ fn tls(file: &Section<'_>, directory: &Path, listen: Option<SocketAddr>, faults:
         tls.require("key", faults);
         let cert = tls.existing_file("cert", directory, faults);
         let key = tls.existing_file("key", directory, faults);
-        let client_certificates = tls.text("client_certificates", faults, |text| match text {
-            "request" => Ok(ClientCertificates::Request),
-            "none" => Ok(ClientCertificates::None),
-            _ => Err("must be request (a client may show one) or none"),
+        let client_certificates = tls.text("client_certificates", faults, |text| {
+            let known = CLIENT_CERTIFICATES.into_iter().find(|(name, _)| *name == text);
+            known.map(|(_, asks)| asks).ok_or("must be request (a client may show one) or none")
         });
         let client_certificates = client_certificates.unwrap_or(ClientCertificates::None);
         return Some(TlsFiles { cert: cert?, key: key?, client_certificates });
@@ -153,11 +158,9 @@ fn token(file: &Section<'_>, faults: &mut Diagnostics) -> Option<TokenSettings> 
     let limits = (SHORTEST_TOKEN, LONGEST_TOKEN);
     let lifetime = token.duration("lifetime", limits, faults);
     let max_lifetime = token.duration("max_lifetime", limits, faults);
-    let signing_algorithm = token.text("signing_algorithm", faults, |text| match text {
-        "ES256" => Ok(SigningAlgorithm::ES256),
-        "EdDSA" => Ok(SigningAlgorithm::EdDSA),
-        "RS256" => Ok(SigningAlgorithm::RS256),
-        _ => Err("must be ES256, EdDSA or RS256"),
+    let signing_algorithm = token.text("signing_algorithm", faults, |text| {
+        let known = SIGNING_ALGORITHMS.into_iter().find(|(name, _)| *name == text);
+        known.map(|(_, algorithm)| algorithm).ok_or("must be ES256, EdDSA or RS256")
     });
     let (mut lifetime, max_lifetime) = (lifetime?, max_lifetime?);
     if lifetime > max_lifetime {

@@ -8,6 +8,9 @@ use crate::kind::spiffe::parse_id;
 use super::section::Section;
 use super::settings::BundleProfile;
 
+/// The ways in which it can.
+pub(super) const PROFILES: [&str; 2] = ["https_web", "https_spiffe"];
+
 /// Reads `profile` and what only `https_spiffe` has. `None` when that is faulty.
 pub(super) fn profile(
     bundle: &Section<'_>,
@@ -17,10 +20,9 @@ pub(super) fn profile(
 ) -> Option<BundleProfile> {
     let is_spiffe = match bundle.has("profile") {
         false => false,
-        true => bundle.text("profile", faults, |text| match text {
-            "https_web" => Ok(false),
-            "https_spiffe" => Ok(true),
-            _ => Err("must be https_web (a certificate of a public CA) or https_spiffe (an X.509-SVID)"),
+        true => bundle.text("profile", faults, |text| match PROFILES.contains(&text) {
+            true => Ok(text == "https_spiffe"),
+            false => Err("must be https_web (a certificate of a public CA) or https_spiffe (an X.509-SVID)"),
         })?,
     };
     if !is_spiffe {

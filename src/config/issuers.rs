@@ -233,12 +233,10 @@ fn cloud(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> O
 }
 
 /// The same words as a policy's `mode`.
+pub(super) const MODES: [&str; 2] = ["enforce", "shadow"];
+
 fn is_shadow(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "enforce" => Ok(false),
-        "shadow" => Ok(true),
-        _ => Err("must be `enforce` or `shadow`"),
-    }
+    if MODES.contains(&text) { Ok(text == "shadow") } else { Err("must be `enforce` or `shadow`") }
 }
 
 fn trust_domain(section: &Section<'_>, kind: IssuerKind, faults: &mut Diagnostics) -> Option<spiffe::TrustDomain> {

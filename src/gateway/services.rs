@@ -52,6 +52,18 @@ struct Entry {
     condition: Option<Condition>,
 }
 
+/// The fields of a service.
+pub(super) const FIELDS: [&str; 5] = ["service", "hosts", "upstream", "allow", "audiences"];
+/// The fields it cannot be without, and how each is written.
+pub(super) const REQUIRED: [(&str, &str); 4] = [
+    ("service", "service: my-api"),
+    ("hosts", "hosts: [my-api.example.com]"),
+    ("upstream", "upstream: http://127.0.0.1:9000"),
+    ("allow", "allow: [{ scopes: [\"service:my-api\"] }]"),
+];
+/// The fields of an entry of `allow`.
+pub(super) const ENTRY_FIELDS: [&str; 3] = ["scopes", "users", "condition"];
+
 /// What a condition may read.
 const CONDITION_VARIABLES: [&str; 2] = ["request", "caller"];
 
@@ -159,12 +171,8 @@ impl Services {
         names: &mut HashMap<ServiceName, PathBuf>,
         faults: &mut Diagnostics,
     ) {
-        const KNOWN: [&str; 5] = ["service", "hosts", "upstream", "allow", "audiences"];
-        let Some(fields) = Fields::open(source, document, "a service", &KNOWN, faults) else { return };
-        fields.require("service", "service: my-api", faults);
-        fields.require("hosts", "hosts: [my-api.example.com]", faults);
-        fields.require("upstream", "upstream: http://127.0.0.1:9000", faults);
-        fields.require("allow", "allow: [{ scopes: [\"service:my-api\"] }]", faults);
+        let Some(fields) = Fields::open(source, document, "a service", &FIELDS, faults) else { return };
+        REQUIRED.iter().for_each(|(name, fix)| fields.require(name, fix, faults));
         let name = fields.parse("service", faults, ServiceName::parse);
         let hosts = fields.parse_list("hosts", faults, Host::parse);
         let upstream = fields.parse("upstream", faults, upstream_address);
@@ -248,7 +256,7 @@ fn entries(source: &Source, fields: &Fields<'_>, node: &Node, faults: &mut Diagn
 
 /// An entry that asks for nothing would admit every token; it is a fault, not a wildcard.
 fn entry(source: &Source, node: &Node, faults: &mut Diagnostics) -> Option<Entry> {
-    let fields = Fields::open(source, node, "an entry of allow", &["scopes", "users", "condition"], faults)?;
+    let fields = Fields::open(source, node, "an entry of allow", &ENTRY_FIELDS, faults)?;
     let scopes = fields.parse_list("scopes", faults, Scope::parse);
     let users = fields.parse_list("users", faults, UserName::parse);
     let condition = condition::read(&fields, &FactTypes, faults, |text| Condition::compile(text, &CONDITION_VARIABLES));
@@ -260,7 +268,7 @@ fn entry(source: &Source, node: &Node, faults: &mut Diagnostics) -> Option<Entry
             faults.push(fields.fault(&set.place, "empty-allow", message));
         }
     }
-    if ["scopes", "users", "condition"].iter().all(|name| fields.entry(name).is_none()) {
+    if ENTRY_FIELDS.iter().all(|name| fields.entry(name).is_none()) {
         let fault =
             fields.fault(fields.place, "empty-allow", "an entry of `allow` that asks for nothing admits everyone");
         faults.push(fault.fix("{ scopes: [\"service:my-api\"] }"));

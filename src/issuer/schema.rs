@@ -34,7 +34,7 @@ pub enum NoClaim<'a> {
 }
 
 /// The claims of RFC 7519 §4.1, which every kind has.
-const REGISTERED: [(&str, ClaimType); 7] = [
+pub const REGISTERED: [(&str, ClaimType); 7] = [
     ("iss", ClaimType::String),
     ("sub", ClaimType::String),
     ("aud", ClaimType::StringOrList),

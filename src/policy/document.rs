@@ -18,11 +18,24 @@ use crate::issuer::{Issuer, Issuers};
 use crate::vocab::{Audience, ClaimType, PolicyName, Scope, Scopes, UnixTime, UserName};
 use crate::yaml::{self, Entry, Fields, Node, Yaml};
 
-const FIELDS: [&str; 10] =
+/// The fields of a policy.
+pub(super) const FIELDS: [&str; 10] =
     ["policy", "issuer", "match", "condition", "user", "scopes", "token", "attributes", "mode", "expires"];
-const MATCHERS: [&str; 5] = ["glob", "regex", "prefix", "present", "not"];
+/// The fields it cannot be without, and how each is written.
+pub(super) const REQUIRED: [(&str, &str); 4] = [
+    ("policy", "policy: a-unique-name"),
+    ("issuer", "issuer: the name of an issuer in countersign.yaml"),
+    ("match", "match: { claim: value }"),
+    ("user", "user: the WORKLOAD user, or a template such as gha-{repository_id}"),
+];
+/// The fields of `token`.
+pub(super) const TOKEN_FIELDS: [&str; 3] = ["lifetime", "audiences", "within_assertion"];
+/// The words of `mode`.
+pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+/// What a matcher that is neither a value nor a list can be.
+pub(super) const MATCHERS: [&str; 5] = ["glob", "regex", "prefix", "present", "not"];
 /// Claims of the token itself, which no attribute may be mistaken for (RFC 9068 §2.2).
-const RESERVED: [&str; 13] =
+pub(super) const RESERVED: [&str; 13] =
     ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "workload", "cnf", "act", "credential"];
 
 /// Reads one document.
@@ -34,10 +47,7 @@ pub(super) fn read(
     faults: &mut Diagnostics,
 ) -> Option<Policy> {
     let fields = Fields::open(source, node, "a policy", &FIELDS, faults)?;
-    fields.require("policy", "policy: a-unique-name", faults);
-    fields.require("issuer", "issuer: the name of an issuer in countersign.yaml", faults);
-    fields.require("match", "match: { claim: value }", faults);
-    fields.require("user", "user: the WORKLOAD user, or a template such as gha-{repository_id}", faults);
+    REQUIRED.iter().for_each(|(name, fix)| fields.require(name, fix, faults));
     let name = fields.parse("policy", faults, PolicyName::parse);
     let issuer = issuer(&fields, issuers, faults);
     let file = intern.file(source.path());
@@ -97,11 +107,7 @@ fn issuer<'a>(fields: &Fields<'_>, issuers: &'a Issuers, faults: &mut Diagnostic
 }
 
 fn mode(text: &str) -> Result<Mode, &'static str> {
-    match text {
-        "enforce" => Ok(Mode::Enforce),
-        "shadow" => Ok(Mode::Shadow),
-        _ => Err("must be `enforce` or `shadow`"),
-    }
+    MODES.into_iter().find(|(name, _)| *name == text).map(|(_, mode)| mode).ok_or("must be `enforce` or `shadow`")
 }
 
 fn first_line(place: &Place) -> u32 {
@@ -340,9 +346,8 @@ impl Reader<'_> {
     }
 
     fn token(&self, faults: &mut Diagnostics) -> TokenTerms {
-        const KNOWN: [&str; 3] = ["lifetime", "audiences", "within_assertion"];
         let Some(node) = self.fields.node("token") else { return TokenTerms::default() };
-        let Some(fields) = Fields::open(self.source, node, "`token`", &KNOWN, faults) else {
+        let Some(fields) = Fields::open(self.source, node, "`token`", &TOKEN_FIELDS, faults) else {
             return TokenTerms::default();
         };
         let lifetime = |text: &str| match yaml::duration(text) {

@@ -20,6 +20,7 @@ use crate::diagnostic::{Diagnostics, Source};
 use crate::issuer::{Issuer, Issuers};
 use crate::kind::IssuerKind;
 use crate::vocab::{PolicyName, Scopes, UnixTime, UserName};
+pub(super) use case::{CASE_FIELDS, CAUSES, EXPECT_FIELDS, FILE_FIELDS, GIVEN_FIELDS};
 use case::{Case, Expected};
 pub use coverage::{Coverage, Gap};
 use places::Places;

@@ -189,6 +189,7 @@ fn what_a_test_file_cannot_say_is_reported_with_its_place() {
         ("  - { name: a, expect: { denied: policy.nome } }", "3:34: error[value]"),
         ("  - { name: a, expect: { user: a, denied: policy.none } }", "3:26: error[conflict]"),
         ("  - { name: a, expect: {} }", "error[missing-field]"),
+        ("  - { name: a, expect: { denied: policy.none, scopes: [s] } }", "3:47: error[conflict]"),
         ("  - { name: a, given: { fixtures: oidc }, expect: denied }", "3:25: error[unknown-field]"),
         ("  - { name: a, given: { claims: { /groups/7: x } }, expect: denied }", "3:35: error[value]"),
         ("  - { name: a, client_id: \"a b\", expect: denied }", "3:27: error[value]"),

@@ -149,6 +149,11 @@ fn expected(source: &Source, node: &Node, faults: &mut Diagnostics) -> Option<Ex
         return None;
     }
     let Some(user) = fields.entry("user") else {
+        if let Some(scopes) = fields.entry("scopes") {
+            let fault = fields.fault(&scopes.key_place, "conflict", "`scopes` are a user's, and there is no `user`");
+            faults.push(fault.fix("add `user`, or remove `scopes`"));
+            return None;
+        }
         if denied.is_none() && shadow.is_none() {
             fields.require("user", "user: the name the claims should become", faults);
             return None;
