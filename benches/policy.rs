@@ -41,7 +41,7 @@ fn main() {
         let started = Instant::now();
         let mut faults = Diagnostics::new();
         let now = Clock::system().now();
-        let set = PolicySet::load(&directory.path().join("policies"), &issuers, &mut faults);
+        let set = PolicySet::load(&directory.path().join("policies"), &issuers, now, &mut faults);
         let load = started.elapsed();
         assert!(!faults.has_errors() && set.len() == size, "{faults}");
         let memory = resident().saturating_sub(before);

@@ -90,7 +90,7 @@ impl Broker {
         let config = config::load(&origin.file, &origin.environment).map_err(OpenFailure::Files)?;
         let files = Files::of(&config);
         let watched = Watched::new(config.reload, files.glance(), files);
-        let loaded = load(&config).map_err(OpenFailure::Files)?;
+        let loaded = load(&config, clock.now()).map_err(OpenFailure::Files)?;
         log_warnings(&loaded.warnings);
         let standing = ArcSwap::from_pointee(Standing::at_start(loaded.summary(), clock.now_millis()));
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data)?);

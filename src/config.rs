@@ -25,8 +25,8 @@ use std::path::Path;
 pub use json_schema::json_schema;
 pub use proxy::ProxySettings;
 pub use settings::{
-    AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, ReloadSettings,
-    ReviewSettings, SigningAlgorithm, TlsFiles, TokenSettings,
+    AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, LintSettings,
+    ReloadSettings, ReviewSettings, SigningAlgorithm, TlsFiles, TokenSettings,
 };
 
 use crate::diagnostic::Diagnostics;

@@ -99,6 +99,7 @@ pub struct Diagnostic {
     message: String,
     excerpt: Option<String>,
     fix: Option<String>,
+    explained: bool,
 }
 
 impl Diagnostic {
@@ -117,6 +118,7 @@ impl Diagnostic {
             message: message.into(),
             excerpt,
             fix: None,
+            explained: false,
         }
     }
 
@@ -137,6 +139,13 @@ impl Diagnostic {
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Diagnostic {
         self.fix = Some(fix.into());
+        self
+    }
+
+    /// The same, with a pointer to its section of `docs/lints.md`.
+    #[must_use]
+    pub fn explained(mut self) -> Diagnostic {
+        self.explained = true;
         self
     }
 
@@ -177,10 +186,10 @@ impl fmt::Display for Diagnostic {
             let carets = "^".repeat((*width).clamp(1, room));
             write!(formatter, "\n {blank} |\n {gutter} | {shown}\n {blank} | {indent}{carets}")?;
         }
-        match &self.fix {
-            Some(fix) => write!(formatter, "\n   = fix: {fix}"),
-            None => Ok(()),
+        if let Some(fix) = &self.fix {
+            write!(formatter, "\n   = fix: {fix}")?;
         }
+        if self.explained { write!(formatter, "\n   = see docs/lints.md#{}", self.id) } else { Ok(()) }
     }
 }
 
@@ -203,6 +212,18 @@ impl Diagnostics {
     /// Adds all of another run's.
     pub fn extend(&mut self, other: Diagnostics) {
         self.0.extend(other.0);
+    }
+
+    /// Leaves out those for which it is false.
+    pub fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
+        self.0.retain(keep);
+    }
+
+    /// Makes an error of every warning whose id is not among `but`.
+    pub fn deny_warnings(&mut self, but: &[&str]) {
+        for fault in self.0.iter_mut().filter(|fault| !but.contains(&fault.id)) {
+            fault.severity = Severity::Error;
+        }
     }
 
     /// Puts the faults of one file in the order of its lines.

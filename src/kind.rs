@@ -13,11 +13,13 @@ mod github_actions;
 mod gitlab;
 mod google;
 pub mod kubernetes;
+mod lints;
 mod oidc;
 pub mod spiffe;
 mod terraform_cloud;
 
 pub use azure::Cloud;
+pub use lints::{Events, Fixed, Lints, Workload};
 
 use std::time::Duration;
 
@@ -57,10 +59,14 @@ pub struct Kind {
     pub tenant_pin: Option<TenantPin>,
     /// Claims that name the workload and are never given to somebody else: what a policy should match.
     pub immutable: &'static [&'static str],
+    /// Claims with names that are given again, each with the claim that has the same thing's id. Both may be JSON Pointers.
+    pub names: &'static [(&'static str, &'static str)],
     /// How to read its subjects, where they have forms worth telling apart.
     pub subject: Option<Subject>,
     /// JSON Pointers to what the caller of the platform writes into its token as it likes: never an identity.
     pub caller_chosen: &'static [&'static str],
+    /// What the lints of policies know of its tokens.
+    pub lints: Lints,
     /// Its own rules about the JOSE header; the rule that does not hold, as the end of a sentence.
     pub check_header: fn(&Header<'_>) -> Result<(), &'static str>,
     /// Its own rules about the claims; the rule that does not hold, as the end of a sentence.

@@ -12,15 +12,15 @@ mod index;
 mod intern;
 mod kept;
 mod json_schema;
-mod lint;
+pub mod lint;
 mod load;
 mod matcher;
 mod pattern;
-mod pin;
 mod question;
 mod reads;
 pub mod replay;
 pub mod shadow;
+mod shape;
 mod template;
 mod test_cases;
 mod unmet;
@@ -84,6 +84,8 @@ pub struct Policy {
     file: Arc<Path>,
     /// Where its document begins in that file.
     line: u32,
+    /// The lints that its comments allow, as `lint::bit` has them.
+    allowed: u32,
 }
 
 /// A policy in a listing.
@@ -123,6 +125,13 @@ impl Policy {
     #[must_use]
     pub fn fixed_user(&self) -> Option<&UserName> {
         self.user.fixed_user()
+    }
+
+    /// Whether a `# lint: allow ID because …` comment in its document names this lint: for the lints of whole sets, which
+    /// have no one line.
+    #[must_use]
+    pub fn allows(&self, lint_id: &str) -> bool {
+        self.allowed & lint::bit(lint_id) != 0
     }
 
     /// Whether it admits, or is only watched.

@@ -91,6 +91,47 @@ pub fn each_document(source: &Source, faults: &mut Diagnostics, mut read: impl F
     }
 }
 
+/// What a file has beside its values.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The comments, in their order.
+    pub comments: Vec<Comment>,
+    /// The lines that the documents begin on.
+    pub documents: Vec<usize>,
+}
+
+/// One comment.
+#[derive(Debug)]
+pub struct Comment {
+    /// Its line, from 1.
+    pub line: usize,
+    /// The column of its `#`, from 1.
+    pub column: usize,
+    /// Whether nothing stands before it.
+    pub alone: bool,
+    /// What stands behind the `#`.
+    pub text: String,
+}
+
+/// The comments of a file, up to where it can no longer be read; a `#` in a string is none.
+#[must_use]
+pub fn notes(source: &Source) -> Notes {
+    let mut notes = Notes::default();
+    for (event, span) in Parser::new_from_str(source.text()).map_while(Result::ok) {
+        let (line, column) = (span.start.line(), span.start.col());
+        match event {
+            Event::Comment(text, _) => {
+                let before = source.line(line).unwrap_or_default().chars().take(column);
+                let alone = before.into_iter().all(char::is_whitespace);
+                notes.comments.push(Comment { line, column: column + 1, alone, text: text.into_owned() });
+            }
+            Event::DocumentStart(..) => notes.documents.push(line),
+            _ => {}
+        }
+    }
+    notes
+}
+
 /// A syntax fault was reported; the rest of the file cannot be read.
 struct Stop;
 

@@ -90,7 +90,7 @@ fn load(directory: &Path, policies: &[Value], issuers: &Issuers) -> Result<Polic
     let documents: Vec<String> = policies.iter().map(|policy| format!("{policy}\n")).collect();
     std::fs::write(directory.join("policies/all.yaml"), documents.join("---\n")).unwrap();
     let mut faults = Diagnostics::new();
-    let set = PolicySet::load(&directory.join("policies"), issuers, &mut faults);
+    let set = PolicySet::load(&directory.join("policies"), issuers, NOW, &mut faults);
     faults.or(set)
 }
 

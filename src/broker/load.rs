@@ -6,7 +6,8 @@ use crate::diagnostic::Diagnostics;
 use crate::gateway::Services;
 use crate::issuer::Issuers;
 use crate::key::Keys;
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, lint};
+use crate::vocab::UnixTime;
 
 /// Everything that operators keep in files beside the configuration.
 #[derive(Debug)]
@@ -38,13 +39,20 @@ impl Loaded {
 ///
 /// # Errors
 /// Every fault of every file; nothing is half loaded.
-pub fn load(config: &Config) -> Result<Loaded, Diagnostics> {
+pub fn load(config: &Config, now: UnixTime) -> Result<Loaded, Diagnostics> {
     let mut faults = Diagnostics::new();
     let issuers = Issuers::new(&config.issuers, &config.issuer);
     Keys::check_files(&issuers, &mut faults);
-    let policies = PolicySet::load(&config.policies, &issuers, &mut faults);
+    let policies = PolicySet::load(&config.policies, &issuers, now, &mut faults);
     let services = Services::load(&config.services, &mut faults);
     services.keep_clear_of(&config.issuer, &mut faults);
+    lint::check_issuers(config, &issuers, &services.hosts().collect::<Vec<_>>(), &mut faults);
+    if config.lint.strict {
+        lint::check_services(&policies, |name| services.names().any(|known| known.as_str() == name), &mut faults);
+    }
+    if config.lint.deny_warnings {
+        faults.deny_warnings(lint::TIMED);
+    }
     if faults.has_errors() {
         return Err(faults);
     }

@@ -103,7 +103,7 @@ impl Broker {
             let changed: Vec<&str> = config.fixed_until_restart(&self.config).collect();
             // Tokens go on naming the old issuer identifier, so assertions must be meant for it too.
             config.issuer.clone_from(&self.config.issuer);
-            let loaded = load(&config);
+            let loaded = load(&config, self.exchange.clock.now());
             if files.glance() != glance {
                 continue;
             }

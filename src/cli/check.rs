@@ -19,6 +19,9 @@ pub struct Arguments {
     /// Fetch every issuer's keys as well, ask the API servers that review tokens, and report each
     #[arg(long)]
     online: bool,
+    /// Fail on warnings
+    #[arg(long)]
+    deny_warnings: bool,
 }
 
 /// Runs it.
@@ -27,9 +30,14 @@ pub struct Arguments {
 /// Every fault found.
 pub async fn run(global: &Global, arguments: Arguments) -> Result<(), Failed> {
     let checked = offline(&global.config, &super::environment()).map_err(|faults| Failed(report(&faults)))?;
+    if arguments.deny_warnings && !checked.loaded.warnings.is_empty() {
+        let mut faults = checked.loaded.warnings;
+        faults.deny_warnings(&[]);
+        return Err(Failed(report(&faults)));
+    }
     output::print(&checked.summary())?;
     if !checked.loaded.warnings.is_empty() {
-        output::print(&format!("\n{}\n", checked.loaded.warnings))?;
+        output::print(&format!("\n{}\n", report(&checked.loaded.warnings)))?;
     }
     if arguments.online { online(&checked).await } else { Ok(()) }
 }
@@ -76,16 +84,20 @@ pub struct Checked {
 /// Every fault of every file.
 pub fn offline(path: &Path, environment: &[(String, String)]) -> Result<Checked, Diagnostics> {
     let config = config::load(path, environment)?;
-    let loaded = broker::load(&config)?;
+    let loaded = broker::load(&config, Clock::system().now())?;
     Ok(Checked { config, loaded })
 }
 
 /// The faults, each with its fix, and how many they are.
 #[must_use]
 pub fn report(faults: &Diagnostics) -> String {
-    let errors = faults.iter().filter(|fault| fault.severity() == Severity::Error).count();
-    let plural = if errors == 1 { "" } else { "s" };
-    format!("{faults}\n\n{errors} error{plural}")
+    let count = |severity: Severity, noun: &str| {
+        let count = faults.iter().filter(|fault| fault.severity() == severity).count();
+        let plural = if count == 1 { "" } else { "s" };
+        (count > 0).then(|| format!("{count} {noun}{plural}"))
+    };
+    let counts = [count(Severity::Error, "error"), count(Severity::Warning, "warning")];
+    format!("{faults}\n\n{}", counts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 impl Checked {

@@ -5,6 +5,7 @@
 mod check;
 mod diff;
 mod junit;
+mod lints;
 mod list;
 mod replay;
 mod schema;
@@ -22,7 +23,9 @@ pub enum Command {
     /// List the policies
     List(OutputOption),
     /// Validate the policies, and report every fault
-    Check,
+    Check(check::Arguments),
+    /// List what is looked for in policies; docs/lints.md says more of each
+    Lints(OutputOption),
     /// Run the policies' tests
     Test(test::Arguments),
     /// Show what a change of the policies does
@@ -42,7 +45,8 @@ pub enum Command {
 pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
     match command {
         Command::List(output) => list::run(&Set::read(global)?, output),
-        Command::Check => check::run(&Set::read(global)?),
+        Command::Check(arguments) => check::run(global, &arguments).await,
+        Command::Lints(output) => lints::run(output),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,

@@ -10,8 +10,8 @@ use crate::yaml::{Node, Yaml, duration_text};
 
 use super::section::Section;
 use super::settings::{
-    AdminListener, AdminSettings, ClientCertificates, Config, IssuerSettings, ReloadSettings, SigningAlgorithm,
-    TlsFiles, TokenSettings,
+    AdminListener, AdminSettings, ClientCertificates, Config, IssuerSettings, LintSettings, ReloadSettings,
+    SigningAlgorithm, TlsFiles, TokenSettings,
 };
 use super::{issuers, proxy, schema};
 
@@ -52,7 +52,7 @@ pub(super) fn read(
     let trust_bundles = file.path("trust_bundles", directory, faults);
     let services = file.path("services", directory, faults);
     let proxy = proxy::read(&file, source, environment, faults);
-    let reload = reload(&file, faults);
+    let (reload, lint) = (reload(&file, faults), lint(&file, faults));
     let token = token(&file, faults);
     let issuers = match (&trust_bundles, file.entry("issuers")) {
         (Some(trust_bundles), Some(entry)) => {
@@ -73,6 +73,7 @@ pub(super) fn read(
         services: services?,
         proxy,
         reload: reload?,
+        lint,
         token: token?,
         issuers,
     })
@@ -151,6 +152,14 @@ fn reload(file: &Section<'_>, faults: &mut Diagnostics) -> Option<ReloadSettings
     let reload = file.section("reload", ("`reload`", schema::RELOAD), faults)?;
     let (watch, every) = (reload.boolean("watch", faults), reload.duration("every", LOOKS, faults));
     Some(ReloadSettings { watch: watch?, every: every? })
+}
+
+fn lint(file: &Section<'_>, faults: &mut Diagnostics) -> LintSettings {
+    if !file.has("lint") {
+        return LintSettings::default();
+    }
+    let Some(lint) = file.section("lint", ("`lint`", schema::LINT), faults) else { return LintSettings::default() };
+    LintSettings { deny_warnings: lint.flag("deny_warnings", faults), strict: lint.flag("strict", faults) }
 }
 
 fn token(file: &Section<'_>, faults: &mut Diagnostics) -> Option<TokenSettings> {

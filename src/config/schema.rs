@@ -51,6 +51,7 @@ pub(super) const CONFIG: &[Field] = &[
     ("services", Shape::Text("./services")),
     ("proxy", Shape::Text("http://proxy.example.com:3128")),
     ("reload", Shape::Fields(RELOAD)),
+    ("lint", Shape::Fields(LINT)),
     ("token", Shape::Fields(TOKEN)),
     ("explain_to_caller", Shape::List("[github]")),
     ("issuers", Shape::Named(&Shape::Fields(ISSUER))),
@@ -72,6 +73,9 @@ pub(super) const ADMIN: &[Field] = &[
 
 /// `reload:`
 pub(super) const RELOAD: &[Field] = &[("watch", Shape::Boolean), ("every", Shape::Text("2s"))];
+
+/// `lint:`
+pub(super) const LINT: &[Field] = &[("deny_warnings", Shape::Boolean), ("strict", Shape::Boolean)];
 
 /// `token:`
 pub(super) const TOKEN: &[Field] = &[

@@ -35,6 +35,8 @@ pub struct Config {
     pub proxy: Option<ProxySettings>,
     /// Whether changed files are read again by themselves.
     pub reload: ReloadSettings,
+    /// What lints of policies keep the set from loading.
+    pub lint: LintSettings,
     /// What minted tokens look like.
     pub token: TokenSettings,
     /// The trusted issuers, by name.
@@ -55,6 +57,15 @@ impl Config {
         ];
         changed.into_iter().filter_map(|(name, changed)| changed.then_some(name))
     }
+}
+
+/// How much the lints of `docs/lints.md` ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LintSettings {
+    /// Warnings are errors.
+    pub deny_warnings: bool,
+    /// Scopes of services that do not exist are errors.
+    pub strict: bool,
 }
 
 /// PEM files of a TLS listener.

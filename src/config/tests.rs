@@ -59,6 +59,7 @@ fn only_our_issuer_identifier_has_no_default() {
     assert_eq!(config.policies, directory.path("policies"));
     assert_eq!(config.trust_bundles, directory.path("trust-bundles"));
     assert_eq!(config.services, directory.path("services"));
+    assert_eq!(config.lint, LintSettings { deny_warnings: false, strict: false });
     assert_eq!(config.reload, ReloadSettings { watch: true, every: Duration::from_secs(2) });
     let expected =
         TokenSettings { lifetime: minutes(15), max_lifetime: minutes(60), signing_algorithm: SigningAlgorithm::ES256 };
@@ -76,6 +77,7 @@ policies: rules
 trust_bundles: ./trust-bundles
 services: ./behind
 reload: { watch: false, every: 30s }
+lint: { deny_warnings: true, strict: true }
 token: { lifetime: 10m, max_lifetime: 2h, signing_algorithm: EdDSA }
 ";
 
@@ -93,6 +95,7 @@ fn every_field_of_the_broker_is_read() {
     assert_eq!(config.admin, AdminSettings { socket: "/run/admin.sock".into(), listener: Some(listener) });
     assert_eq!(config.data, Path::new("/var/lib/countersign"));
     assert_eq!((config.policies, config.services), (directory.path("rules"), directory.path("behind")));
+    assert_eq!(config.lint, LintSettings { deny_warnings: true, strict: true });
     assert_eq!(config.reload, ReloadSettings { watch: false, every: Duration::from_secs(30) });
     let expected =
         TokenSettings { lifetime: minutes(10), max_lifetime: minutes(120), signing_algorithm: SigningAlgorithm::EdDSA };

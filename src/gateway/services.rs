@@ -152,6 +152,16 @@ impl Services {
         }
     }
 
+    /// The names of the services, one for each host.
+    pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
+        self.by_host.values().map(|service| &service.name)
+    }
+
+    /// The hosts that are served.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.by_host.keys().map(Host::as_str)
+    }
+
     /// How many hosts are served.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, SingleUse};
+use super::{HOUR, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 pub(super) static KIND: Kind = Kind {
@@ -22,8 +22,16 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    // The role of an ARN can be made again, and the token has no id of it.
+    names: &[],
     subject: None,
     caller_chosen: &["/https:~1~1sts.amazonaws.com~1/request_tags"],
+    lints: Lints {
+        workload: Some(Workload { noun: "role", lint: "wide-subject", ids: &[], names: &[("sub", "")], others: &[] }),
+        always: &["/https:~1~1sts.amazonaws.com~1/aws_account"],
+        can_say,
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims,
     check_key_issuer: super::any_key_issuer,
@@ -54,9 +62,13 @@ const CLAIMS: [(&str, ClaimType); 18] = [
 ];
 
 /// The role or user that asked; a session of a role is its role here.
-fn check_claims(_: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
-    match claims.get("sub").and_then(Value::as_str) {
-        Some(arn) if arn.starts_with("arn:aws") => Ok(()),
-        _ => Err("the ARN of an AWS principal in sub"),
+fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
+    can_say(identity, "sub", claims.get("sub").and_then(Value::as_str).unwrap_or_default())
+}
+
+fn can_say(_: &Identity<'_>, claim: &str, value: &str) -> Result<(), &'static str> {
+    if claim == "sub" && !value.starts_with("arn:aws") {
+        return Err("the ARN of an AWS principal in sub");
     }
+    Ok(())
 }

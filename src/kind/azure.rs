@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, Shared, SingleUse, TenantPin};
+use super::{HOUR, Identity, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 pub(super) static KIND: Kind = Kind {
@@ -29,8 +29,21 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["oid", "sub", "azp", "appid"],
     }),
     immutable: &["tid", "oid"],
+    names: &[("xms_mirid", "oid"), ("xms_az_rid", "oid"), ("app_displayname", "appid")],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "identity",
+            lint: "azure-identity",
+            ids: &[&["tid", "oid"]],
+            names: &[],
+            others: &[],
+        }),
+        always: &["tid"],
+        can_say,
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims,
     check_key_issuer,
@@ -169,9 +182,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let tid = text("tid");
-    if !identity.tenants.is_empty() && !identity.tenants.iter().any(|tenant| tid == Some(tenant)) {
-        return Err("the configured tenant in tid");
-    }
+    can_say(identity, "tid", tid.unwrap_or_default())?;
     let named = text("iss").and_then(first_in_path).filter(|part| is_guid(part));
     if named.is_some_and(|tenant| tid != Some(tenant)) {
         return Err("the tenant of its iss in tid");
@@ -186,6 +197,13 @@ fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<
         None if text("oid").is_some() && text("oid") == text("sub") => Ok(()),
         None => Err("idtyp app, or an oid that is its sub: without them it may be a user's token"),
     }
+}
+
+fn can_say(identity: &Identity<'_>, claim: &str, value: &str) -> Result<(), &'static str> {
+    if claim == "tid" && !identity.tenants.is_empty() && !identity.tenants.iter().any(|tenant| tenant == value) {
+        return Err("the configured tenant in tid");
+    }
+    Ok(())
 }
 
 /// The key's `issuer` names the tenant whose tokens it signs, or `{tenantid}` for any: the tenant stands first in its

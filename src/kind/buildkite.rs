@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, Shared, SingleUse, TenantPin};
+use super::{Fixed, HOUR, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of all organizations.
@@ -29,8 +29,28 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["pipeline_id", "pipeline_slug", "cluster_id", "queue_id", "sub"],
     }),
     immutable: &["pipeline_id", "organization_id", "cluster_id"],
+    names: &[
+        ("pipeline_slug", "pipeline_id"),
+        ("organization_slug", "organization_id"),
+        ("cluster_name", "cluster_id"),
+        ("queue_key", "queue_id"),
+        ("sub", "pipeline_id"),
+    ],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "pipeline",
+            lint: "wide-subject",
+            ids: &[&["pipeline_id"]],
+            names: &[("pipeline_slug", ""), ("sub", "organization:*:pipeline:*:")],
+            others: &["cluster_id", "queue_id"],
+        }),
+        // Agents are the customer's own as a rule, and the source of a build does not tell forks from branches.
+        reference: Some(Fixed { claims: &[&["build_branch"], &["build_tag"], &["build_commit"]], in_subject: ":ref:" }),
+        always: &["organization_slug", "pipeline_slug", "build_number", "build_branch", "build_commit", "job_id"],
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, SingleUse};
+use super::{Fixed, HOUR, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 const SSH_RERUN: &str = "oidc.circleci.com/ssh-rerun";
@@ -23,8 +23,22 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["oidc.circleci.com/project-id", "oidc.circleci.com/org-id"],
+    names: &[("oidc.circleci.com/vcs-origin", "oidc.circleci.com/project-id")],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "project",
+            lint: "wide-subject",
+            ids: &[&["oidc.circleci.com/project-id"]],
+            names: &[("oidc.circleci.com/vcs-origin", ""), ("sub", "org/*/project/*/")],
+            others: &["oidc.circleci.com/context-ids"],
+        }),
+        definition: Some(Fixed { claims: &[&["oidc.circleci.com/pipeline-definition-id"]], in_subject: "" }),
+        reference: Some(Fixed { claims: &[&["oidc.circleci.com/vcs-ref"]], in_subject: "/vcs-ref/" }),
+        always: &["oidc.circleci.com/project-id"],
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims,
     check_key_issuer: super::any_key_issuer,

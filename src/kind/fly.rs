@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, SingleUse};
+use super::{HOUR, Kind, Lints, NamedBy, SingleUse, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 pub(super) static KIND: Kind = Kind {
@@ -20,8 +20,20 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(HOUR),
     tenant_pin: None,
     immutable: &["app_id", "org_id"],
+    names: &[("app_name", "app_id"), ("org_name", "org_id"), ("machine_name", "machine_id"), ("sub", "app_id")],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "app",
+            lint: "wide-subject",
+            ids: &[&["app_id"]],
+            names: &[("app_name", ""), ("sub", "*:*:")],
+            others: &["machine_id", "image_digest"],
+        }),
+        always: &["app_id", "app_name", "org_id", "org_name", "machine_id"],
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,

@@ -4,7 +4,7 @@ mod subject;
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, Shared, SingleUse, Subject, TenantPin};
+use super::{Events, Fixed, HOUR, Kind, Lints, NamedBy, Shared, SingleUse, Subject, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of every repository on github.com. All others are one enterprise's own: `/SLUG` behind it, a host below
@@ -31,13 +31,79 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["repository_id", "repository", "sub", "workflow_ref", "job_workflow_ref", "environment"],
     }),
     immutable: &["repository_id", "repository_owner_id", "enterprise_id"],
+    // `sub` has ids in one of its forms; see `subject`.
+    names: &[
+        ("repository", "repository_id"),
+        ("repository_owner", "repository_owner_id"),
+        ("enterprise", "enterprise_id"),
+        ("actor", "actor_id"),
+    ],
     subject: Some(Subject { describe: subject::describe, doubt: subject::doubt }),
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "repository",
+            lint: "wide-subject",
+            ids: &[&["repository_id"]],
+            names: &[("repository", ""), ("sub", "repo:*/*:")],
+            others: &["job_workflow_ref", "workflow_ref"],
+        }),
+        events: Some(Events { claim: "event_name", reachable: &REACHABLE }),
+        runner: Some("runner_environment"),
+        definition: Some(Fixed {
+            claims: &[&["job_workflow_ref"], &["workflow_ref"], &["job_workflow_sha"], &["workflow_sha"]],
+            in_subject: "job_workflow_ref:",
+        }),
+        // The file of the workflow is named with the ref that it ran for.
+        reference: Some(Fixed {
+            claims: &[&["ref"], &["ref_protected"], &["workflow_ref"], &["sha"]],
+            in_subject: ":ref:",
+        }),
+        always: &ALWAYS,
+        values: &[
+            ("ref_protected", &["true", "false"]),
+            ("ref_type", &["branch", "tag"]),
+            ("runner_environment", &["github-hosted", "self-hosted"]),
+        ],
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,
     fixture: super::fixture!("github-actions"),
 };
+
+/// What somebody without write access can cause, and what runs after that. Forks' pull requests themselves get no token
+/// as a rule; the others run with the repository's own rights, on what a stranger wrote.
+const REACHABLE: [&str; 11] = [
+    "pull_request",
+    "pull_request_target",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "issue_comment",
+    "issues",
+    "discussion",
+    "discussion_comment",
+    "workflow_run",
+    "fork",
+    "watch",
+];
+
+/// In tokens of every version of the server.
+const ALWAYS: [&str; 12] = [
+    "actor",
+    "event_name",
+    "ref",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "run_id",
+    "run_number",
+    "sha",
+    "workflow",
+];
 
 /// All strings, ids and booleans too; `exp`, `nbf` and `iat` are the only numbers.
 const CLAIMS: [(&str, ClaimType); 28] = [

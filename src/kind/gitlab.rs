@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, Shared, SingleUse, TenantPin};
+use super::{Events, Fixed, HOUR, Identity, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The instance that everybody shares.
@@ -30,13 +30,60 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["project_id", "project_path", "sub", "ci_config_ref_uri"],
     }),
     immutable: &["project_id", "namespace_id"],
+    names: &[
+        ("project_path", "project_id"),
+        ("namespace_path", "namespace_id"),
+        ("user_login", "user_id"),
+        ("sub", "project_id"),
+    ],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "project",
+            lint: "wide-subject",
+            ids: &[&["project_id"]],
+            names: &[("project_path", ""), ("sub", "project_path:*:")],
+            others: &["ci_config_ref_uri"],
+        }),
+        events: Some(Events {
+            claim: "pipeline_source",
+            reachable: &["merge_request_event", "external_pull_request_event"],
+        }),
+        runner: Some("runner_environment"),
+        definition: Some(Fixed { claims: &[&["ci_config_ref_uri"], &["ci_config_sha"]], in_subject: "" }),
+        // A tag may have the name of a branch: `ref` by itself says neither.
+        reference: Some(Fixed {
+            claims: &[&["ref_path"], &["ref", "ref_type"], &["ref_protected"], &["sha"]],
+            in_subject: ":ref:",
+        }),
+        always: &ALWAYS,
+        values: &[
+            ("ref_protected", &["true", "false"]),
+            ("environment_protected", &["true", "false"]),
+            ("ref_type", &["branch", "tag"]),
+            ("runner_environment", &["gitlab-hosted", "self-hosted"]),
+        ],
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims,
     check_key_issuer: super::any_key_issuer,
     fixture: super::fixture!("gitlab"),
 };
+
+const ALWAYS: [&str; 10] = [
+    "job_id",
+    "namespace_id",
+    "namespace_path",
+    "pipeline_id",
+    "pipeline_source",
+    "project_id",
+    "project_path",
+    "ref",
+    "ref_protected",
+    "ref_type",
+];
 
 /// Ids and booleans are strings; the runner's id is a number, and the user's identities are a list of objects.
 const CLAIMS: [(&str, ClaimType); 27] = [

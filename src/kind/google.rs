@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, Shared, SingleUse, TenantPin};
+use super::{HOUR, Identity, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// It signs for every Google account, people's too. Its keys are on another host, which discovery names.
@@ -30,8 +30,10 @@ pub(super) static KIND: Kind = Kind {
         narrower: &["sub"],
     }),
     immutable: &["sub"],
+    names: &[("email", "sub"), ("/google/compute_engine/instance_name", "/google/compute_engine/instance_id")],
     subject: None,
     caller_chosen: &[],
+    lints: Lints::NONE,
     check_header: super::any_header,
     check_claims,
     check_key_issuer: super::any_key_issuer,

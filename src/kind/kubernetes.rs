@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, NamedBy, SingleUse};
+use super::{HOUR, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 const SUBJECT_PREFIX: &str = "system:serviceaccount:";
@@ -32,8 +32,32 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(25 * HOUR),
     tenant_pin: None,
     immutable: &["/kubernetes.io/serviceaccount/uid"],
+    names: &[
+        ("sub", "/kubernetes.io/serviceaccount/uid"),
+        ("/kubernetes.io/serviceaccount/name", "/kubernetes.io/serviceaccount/uid"),
+        ("/kubernetes.io/pod/name", "/kubernetes.io/pod/uid"),
+        ("/kubernetes.io/node/name", "/kubernetes.io/node/uid"),
+        ("/kubernetes.io/secret/name", "/kubernetes.io/secret/uid"),
+    ],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "service account",
+            lint: "kubernetes-namespace",
+            ids: &[&["/kubernetes.io/serviceaccount/uid"]],
+            names: &[("sub", ""), ("/kubernetes.io/serviceaccount/name", "")],
+            others: &["/kubernetes.io/pod/uid"],
+        }),
+        always: &[
+            "kubernetes.io",
+            "/kubernetes.io/namespace",
+            "/kubernetes.io/serviceaccount/name",
+            "/kubernetes.io/serviceaccount/uid",
+        ],
+        can_say,
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims,
     check_key_issuer: super::any_key_issuer,
@@ -64,12 +88,18 @@ fn check_url(url: &str) -> Result<(), &'static str> {
     }
 }
 
-fn check_claims(_: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
+fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
     if claims.keys().any(|name| name.starts_with(LEGACY_PREFIX)) {
         return Err("no kubernetes.io/serviceaccount/ claims: legacy tokens never expire");
     }
-    let subject = claims.get("sub").and_then(Value::as_str).and_then(|sub| sub.strip_prefix(SUBJECT_PREFIX));
-    let mut parts = subject.unwrap_or_default().split(':');
+    can_say(identity, "sub", claims.get("sub").and_then(Value::as_str).unwrap_or_default())
+}
+
+fn can_say(_: &Identity<'_>, claim: &str, value: &str) -> Result<(), &'static str> {
+    if claim != "sub" {
+        return Ok(());
+    }
+    let mut parts = value.strip_prefix(SUBJECT_PREFIX).unwrap_or_default().split(':');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => Ok(()),
         _ => Err("system:serviceaccount:NAMESPACE:NAME in sub"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, SingleUse};
+use super::{HOUR, Kind, Lints, NamedBy, SingleUse};
 use crate::vocab::Algorithm;
 
 pub(super) static KIND: Kind = Kind {
@@ -21,8 +21,11 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    // OpenID Connect Core §5.7: nothing but `sub` with `iss` identifies.
+    names: &[("email", "sub"), ("preferred_username", "sub")],
     subject: None,
     caller_chosen: &[],
+    lints: Lints::NONE,
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::spiffe::SpiffeId;
 use serde_json::{Map, Value};
 
-use super::{HOUR, Header, Identity, Kind, NamedBy, SingleUse};
+use super::{HOUR, Header, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
 use crate::vocab::Algorithm;
 
 /// JWT-SVID §2.1: a closed list, without EdDSA.
@@ -40,8 +40,21 @@ pub(super) static KIND: Kind = Kind {
     max_lifetime: Duration::from_secs(24 * HOUR),
     tenant_pin: None,
     immutable: &["sub"],
+    // A SPIFFE ID is as lasting as the registration entries make it.
+    names: &[],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "workload",
+            lint: "spiffe-wildcard",
+            ids: &[],
+            names: &[("sub", "")],
+            others: &[],
+        }),
+        can_say,
+        ..Lints::NONE
+    },
     check_header,
     check_claims,
     check_key_issuer: super::any_key_issuer,
@@ -84,15 +97,21 @@ fn check_header(header: &Header<'_>) -> Result<(), &'static str> {
 }
 
 fn check_claims(identity: &Identity<'_>, claims: &Map<String, Value>) -> Result<(), &'static str> {
-    let Some(Ok(id)) = claims.get("sub").and_then(Value::as_str).map(parse_id) else {
-        return Err("a SPIFFE ID with a path in sub");
-    };
-    if identity.trust_domain.is_none_or(|configured| id.trust_domain_name() != configured.as_str()) {
-        return Err("the configured trust domain in sub");
-    }
+    can_say(identity, "sub", claims.get("sub").and_then(Value::as_str).unwrap_or_default())?;
     // WIT-SVID §5: bound to a key the caller must prove, so never a bearer token.
     if claims.contains_key("cnf") {
         return Err("no cnf: it is bound to a key");
+    }
+    Ok(())
+}
+
+fn can_say(identity: &Identity<'_>, claim: &str, value: &str) -> Result<(), &'static str> {
+    if claim != "sub" {
+        return Ok(());
+    }
+    let Ok(id) = parse_id(value) else { return Err("a SPIFFE ID with a path in sub") };
+    if identity.trust_domain.is_none_or(|configured| id.trust_domain_name() != configured.as_str()) {
+        return Err("the configured trust domain in sub");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, NamedBy, Shared, SingleUse, TenantPin};
+use super::{Events, HOUR, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of all organizations; `sub` has their names, and spaces in them.
@@ -34,8 +34,33 @@ pub(super) static KIND: Kind = Kind {
         ],
     }),
     immutable: &["terraform_workspace_id", "terraform_organization_id", "terraform_project_id"],
+    names: &[
+        ("terraform_workspace_name", "terraform_workspace_id"),
+        ("terraform_full_workspace", "terraform_workspace_id"),
+        ("terraform_project_name", "terraform_project_id"),
+        ("terraform_organization_name", "terraform_organization_id"),
+        ("sub", "terraform_workspace_id"),
+    ],
     subject: None,
     caller_chosen: &[],
+    lints: Lints {
+        workload: Some(Workload {
+            noun: "workspace",
+            lint: "wide-subject",
+            ids: &[&["terraform_workspace_id"]],
+            names: &[
+                ("terraform_workspace_name", ""),
+                ("terraform_full_workspace", ""),
+                ("sub", "organization:*:project:*:workspace:*:"),
+            ],
+            others: &[],
+        }),
+        // A pull request starts a plan, and a plan runs the providers and programs that it names.
+        events: Some(Events { claim: "terraform_run_phase", reachable: &["plan"] }),
+        always: &["terraform_organization_id", "terraform_workspace_id", "terraform_run_phase", "terraform_run_id"],
+        values: &[("terraform_run_phase", &["plan", "apply"])],
+        ..Lints::NONE
+    },
     check_header: super::any_header,
     check_claims: super::any_claims,
     check_key_issuer: super::any_key_issuer,

@@ -102,6 +102,20 @@ fn a_tenant_pin_names_claims_that_the_kind_has_and_that_are_immutable() {
 }
 
 #[test]
+fn a_name_and_its_id_are_claims_of_the_kind() {
+    for kind in IssuerKind::ALL {
+        for (name, id) in kind.names {
+            let has = |claim: &str| {
+                let top = claim.strip_prefix('/').and_then(|pointer| pointer.split('/').next()).unwrap_or(claim);
+                kind.open || top == "sub" || kind.claims.iter().any(|(known, _)| *known == top)
+            };
+            assert!(has(name) && has(id) && name != id, "{kind}: {name}, {id}");
+            assert!(!kind.immutable.contains(name) || *name == "sub", "{kind}: {name} is an id");
+        }
+    }
+}
+
+#[test]
 fn the_documentation_has_every_kind_with_what_to_pin() {
     let row = |page: &'static str, kind: IssuerKind| {
         page.lines()

@@ -8,10 +8,11 @@ use smol_str::SmolStr;
 
 use super::claim_types::{self, ClaimTypes};
 use super::intern::Interner;
+use super::lint::Linter;
 use super::matcher::{Line, Matcher, Scalar, Selector};
 use super::pattern::Glob;
 use super::template::Template;
-use super::{Mode, Policy, TokenTerms, lint, pattern, pin};
+use super::{Mode, Policy, TokenTerms, lint, pattern};
 use crate::condition::{self, Condition};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, did_you_mean};
 use crate::issuer::{Issuer, Issuers};
@@ -38,14 +39,17 @@ pub(super) const MATCHERS: [&str; 5] = ["glob", "regex", "prefix", "present", "n
 pub(super) const RESERVED: [&str; 13] =
     ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "workload", "cnf", "act", "credential"];
 
+/// What the documents of one file are read with.
+pub(super) struct Desk<'a> {
+    pub(super) source: &'a Source,
+    pub(super) issuers: &'a Issuers,
+    pub(super) intern: &'a mut Interner,
+    pub(super) linter: Linter,
+}
+
 /// Reads one document.
-pub(super) fn read(
-    source: &Source,
-    node: &Node,
-    issuers: &Issuers,
-    intern: &mut Interner,
-    faults: &mut Diagnostics,
-) -> Option<Policy> {
+pub(super) fn read(node: &Node, desk: &mut Desk<'_>, faults: &mut Diagnostics) -> Option<Policy> {
+    let Desk { source, issuers, intern, linter } = desk;
     let fields = Fields::open(source, node, "a policy", &FIELDS, faults)?;
     REQUIRED.iter().for_each(|(name, fix)| fields.require(name, fix, faults));
     let name = fields.parse("policy", faults, PolicyName::parse);
@@ -62,17 +66,20 @@ pub(super) fn read(
     let expires_at = fields.parse("expires", faults, end_of_day);
     let issuer = issuer?;
     let mode = if issuer.settings().shadow { Mode::Shadow } else { mode };
-    if issuer.settings().disabled {
-        let message = format!("issuer `{}` is disabled, so this policy admits nobody", issuer.name());
-        faults.push(Diagnostic::error(source, &node.place, "disabled-issuer", message).as_warning());
-    }
-    // Of a line that could not be read nobody knows whether it pins the tenant.
-    if fields.node("match").is_some_and(|node| matches!(&node.value, Yaml::Mapping(all) if all.len() == lines.len())) {
-        pin::check(&fields, issuer, &lines, faults);
-        let policy = lint::Policy { issuer, lines: &lines, user: user.as_ref() };
-        lint::check(&fields, &policy, faults);
-        lint::check_subject(&fields, &policy, faults);
-    }
+    let draft = lint::Draft {
+        fields: &fields,
+        issuer,
+        lines: &lines,
+        condition: condition.as_deref(),
+        user: user.as_ref(),
+        scopes: &scopes,
+        lifetime: token.lifetime,
+        attributes: &attributes,
+        expires_at,
+        now: linter.now,
+    };
+    lint::check(&draft, &mut linter.findings(source, faults));
+    let line = first_line(&node.place);
     Some(Policy {
         name: name?,
         issuer: issuer.name().clone(),
@@ -86,7 +93,8 @@ pub(super) fn read(
         mode,
         expires_at,
         file,
-        line: first_line(&node.place),
+        line,
+        allowed: linter.allowed_bits(line),
     })
 }
 
@@ -135,7 +143,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&self, place: &Place, id: &'static str, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(self.source, place, id, message)
+        let fault = Diagnostic::error(self.source, place, id, message);
+        if lint::find(id).is_some() { fault.explained() } else { fault }
     }
 
     fn lines(&mut self, faults: &mut Diagnostics) -> Vec<Line> {

@@ -9,13 +9,15 @@ use std::sync::mpsc;
 use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 use serde_json::{Map, Value};
 
+use super::document::Desk;
 use super::index::Index;
 use super::intern::Interner;
+use super::lint::{Linter, Most};
 use super::reads::ClaimsRead;
 use super::{Policy, document};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::Issuers;
-use crate::vocab::{IssuerName, PolicyName};
+use crate::vocab::{IssuerName, PolicyName, UnixTime};
 use crate::yaml;
 
 /// Deepest directory below `policies`: more is a loop of links.
@@ -40,14 +42,14 @@ struct Issued {
 
 impl PolicySet {
     /// Reads `directory/**/*.yaml`, on every core. Whether the set may be used is for the caller to say: not when `faults`
-    /// has errors.
+    /// has errors. `now` is for policies that have ended or soon will.
     #[must_use]
-    pub fn load(directory: &Path, issuers: &Issuers, faults: &mut Diagnostics) -> PolicySet {
+    pub fn load(directory: &Path, issuers: &Issuers, now: UnixTime, faults: &mut Diagnostics) -> PolicySet {
         let files = files(directory, is_policy, faults);
         let mut digest = Context::new(&SHA256);
-        let mut names = Names::default();
+        let (mut names, mut most) = (Names::default(), Most::default());
         let mut by_issuer: BTreeMap<IssuerName, Vec<Policy>> = BTreeMap::new();
-        read_all(&files, issuers, |file, found| {
+        read_all(&files, (issuers, now), |file, found| {
             let mut here = found.faults;
             digest.update(file.strip_prefix(directory).unwrap_or(file).as_os_str().as_encoded_bytes());
             digest.update(b"\0");
@@ -57,8 +59,9 @@ impl PolicySet {
                 by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
             }
             here.sort_by_line();
-            faults.extend(here);
+            faults.extend(most.keep(here));
         });
+        most.rest(directory, faults);
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
             policies.shrink_to_fit();
             let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));
@@ -119,7 +122,7 @@ struct Found {
 
 /// Reads the files on every core, and gives what they have to `merge` in their order. Little waits to be merged, so that
 /// a large set is in memory once.
-fn read_all(files: &[PathBuf], issuers: &Issuers, mut merge: impl FnMut(&Path, Found)) {
+fn read_all(files: &[PathBuf], with: (&Issuers, UnixTime), mut merge: impl FnMut(&Path, Found)) {
     let chunks: Vec<&[PathBuf]> = files.chunks(FILES_AT_A_TIME).collect();
     let next = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -132,7 +135,7 @@ fn read_all(files: &[PathBuf], issuers: &Issuers, mut merge: impl FnMut(&Path, F
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(chunk) = chunks.get(number) else { return };
-                    let found: Vec<Found> = chunk.iter().map(|file| read(file, issuers, &mut intern)).collect();
+                    let found: Vec<Found> = chunk.iter().map(|file| read(file, with, &mut intern)).collect();
                     if sender.send((number, found)).is_err() {
                         return;
                     }
@@ -155,12 +158,13 @@ fn read_all(files: &[PathBuf], issuers: &Issuers, mut merge: impl FnMut(&Path, F
     });
 }
 
-fn read(file: &Path, issuers: &Issuers, intern: &mut Interner) -> Found {
+fn read(file: &Path, (issuers, now): (&Issuers, UnixTime), intern: &mut Interner) -> Found {
     let mut found = Found::default();
     let Some(source) = Source::read(file, &mut found.faults) else { return found };
     found.digest = Some(digest(&SHA256, source.text().as_bytes()));
+    let mut desk = Desk { source: &source, issuers, intern, linter: Linter::open(&source, now) };
     yaml::each_document(&source, &mut found.faults, |node, faults| {
-        found.policies.extend(document::read(&source, node, issuers, intern, faults));
+        found.policies.extend(document::read(node, &mut desk, faults));
     });
     found
 }

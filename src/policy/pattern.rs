@@ -1,6 +1,8 @@
 //! Globs and regular expressions, both anchored at both ends and matched in linear time.
 
 use regex::{Regex, RegexBuilder};
+
+use super::shape::Shape;
 use smol_str::SmolStr;
 
 /// Largest compiled pattern.
@@ -105,6 +107,7 @@ fn part_matches(pattern: &[u8], value: &[u8]) -> bool {
 pub(super) struct Regular {
     source: Box<str>,
     expression: Regex,
+    shape: Shape,
 }
 
 impl Regular {
@@ -112,7 +115,13 @@ impl Regular {
         check_length(source)?;
         // By itself first: `)|(` would otherwise break out of the group.
         compile(source)?;
-        Ok(Regular { source: source.into(), expression: compile(&format!(r"\A(?:{source})\z"))? })
+        let expression = compile(&format!(r"\A(?:{source})\z"))?;
+        Ok(Regular { source: source.into(), expression, shape: Shape::of(source) })
+    }
+
+    /// What is known of its matches.
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     pub(super) fn source(&self) -> &str {

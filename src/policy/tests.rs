@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::config::IssuerSettings;
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostics, Severity};
 use crate::issuer::Issuers;
 use crate::issuer::tests::{issuers, settings};
 use crate::kind::IssuerKind;
@@ -72,7 +72,7 @@ pub(super) fn load(files: &[(&str, &str)]) -> (PolicySet, Diagnostics) {
 
 fn load_from(directory: &Path) -> (PolicySet, Diagnostics) {
     let mut faults = Diagnostics::new();
-    let set = PolicySet::load(directory, &configured(), &mut faults);
+    let set = PolicySet::load(directory, &configured(), NOW, &mut faults);
     (set, faults)
 }
 
@@ -81,9 +81,14 @@ pub(super) fn policy(name: &str, issuer: &str, matching: &str, more: &str) -> St
     format!("policy: {name}\nissuer: {issuer}\nmatch: {matching}\n{more}\n")
 }
 
-/// The ids of the faults of one policy file.
+/// The ids of the errors of one policy file.
 fn fault_ids(text: &str) -> Vec<&'static str> {
-    load(&[("p.yaml", text)]).1.iter().map(crate::diagnostic::Diagnostic::id).collect()
+    ids_of(text, Severity::Error)
+}
+
+fn ids_of(text: &str, severity: Severity) -> Vec<&'static str> {
+    let (_, faults) = load(&[("p.yaml", text)]);
+    faults.iter().filter(|fault| fault.severity() == severity).map(crate::diagnostic::Diagnostic::id).collect()
 }
 
 pub(super) fn claims(value: &Value) -> Map<String, Value> {

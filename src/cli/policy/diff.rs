@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::replay;
 use crate::cli::output::OutputOption;
 use crate::cli::{Failed, Global, check, environment};
+use crate::clock::Clock;
 use crate::config;
 use crate::diagnostic::Diagnostics;
 use crate::issuer::Issuers;
@@ -44,8 +45,9 @@ impl Pair {
         let config = config::load(&global.config, &environment()).map_err(failed)?;
         let issuers = Issuers::new(&config.issuers, &config.issuer);
         let mut faults = Diagnostics::new();
-        let old = PolicySet::load(old, &issuers, &mut faults);
-        let new = PolicySet::load(new, &issuers, &mut faults);
+        let now = Clock::system().now();
+        let old = PolicySet::load(old, &issuers, now, &mut faults);
+        let new = PolicySet::load(new, &issuers, now, &mut faults);
         if faults.has_errors() { Err(failed(faults)) } else { Ok(Pair { old, new }) }
     }
 }

@@ -1,6 +1,7 @@
 //! The policies in the files, and what they are read with. In: the configuration. Out: a set without errors.
 
 use crate::cli::{Failed, Global, check, environment};
+use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::diagnostic::Diagnostics;
 use crate::issuer::Issuers;
@@ -20,7 +21,7 @@ impl Set {
         let config = config::load(&global.config, &environment()).map_err(failed)?;
         let issuers = Issuers::new(&config.issuers, &config.issuer);
         let mut faults = Diagnostics::new();
-        let policies = PolicySet::load(&config.policies, &issuers, &mut faults);
+        let policies = PolicySet::load(&config.policies, &issuers, Clock::system().now(), &mut faults);
         if faults.has_errors() {
             return Err(failed(faults));
         }

@@ -60,8 +60,13 @@ fn a_claim_has_a_name_and_a_type() {
     ] {
         assert_eq!(fault_ids(&github(line)), [id], "{line}");
     }
-    for line in ["run_number: \"5\"", "exp: 5", "aud: x", "repo_property_x: y", "ref: { not: { prefix: refs/pull/ } }"]
-    {
+    for line in [
+        "run_number: \"5\"",
+        "exp: 5",
+        "aud: \"https://broker.example\"",
+        "repo_property_x: y",
+        "ref: { not: { prefix: refs/pull/ } }",
+    ] {
         assert_eq!(fault_ids(&github(line)), [""; 0], "{line}");
     }
 }
@@ -127,8 +132,11 @@ fn what_is_inside_a_claim_is_known_as_well() {
     assert!(misspelt.contains("did you mean `namespace`?"), "{misspelt}");
     assert!(with("/kubernetes.io/warnafter: x", "user: u").contains("error[claim-type]"));
     assert!(with("/kubernetes.io/namespace/x: y", "user: u").contains("which has no members"));
-    assert!(with("aud: x", "user: \"k-{/kubernetes.io/pod}\"").contains("which no template can write"));
-    let condition = |text: &str| with("aud: x", &format!("user: u\ncondition: {text}"));
+    assert!(
+        with("aud: \"https://broker.example\"", "user: \"k-{/kubernetes.io/pod}\"")
+            .contains("which no template can write")
+    );
+    let condition = |text: &str| with("aud: \"https://broker.example\"", &format!("user: u\ncondition: {text}"));
     assert_eq!(condition("claims[\"kubernetes.io\"].namespace == \"x\""), "");
     assert!(condition("claims[\"kubernetes.io\"].namespce == \"x\"").contains("did you mean `namespace`?"));
     assert!(condition("claims[\"kubernetes.io\"].pod.uid == 5").contains("quote it"));
@@ -206,7 +214,7 @@ fn a_subject_that_somebody_else_can_come_to_have_is_a_warning() {
     let of = |issuer: &str, lines: &str| {
         let (_, faults) = load(&[("p.yaml", &policy("p", issuer, lines, "user: u"))]);
         assert!(!faults.has_errors(), "{faults}");
-        faults.iter().map(crate::diagnostic::Diagnostic::id).collect::<Vec<_>>()
+        faults.iter().map(crate::diagnostic::Diagnostic::id).filter(|id| *id == "subject-form").collect::<Vec<_>>()
     };
     for (issuer, lines) in [
         ("acme-ghes", "{ sub: \"repo:acme/shop:ref:refs/heads/main\" }"),
@@ -237,9 +245,9 @@ fn a_claim_that_the_caller_chooses_is_no_identity() {
     let alone = of(&format!("{{ {TAGS}: payments }}"), "u");
     assert!(alone.has_errors() && alone.to_string().contains("p.yaml:3:10: error[caller-chosen]"), "{alone}");
     let asked = of(&format!("{{ /https:~1~1sts.amazonaws.com~1/request_tags: {{ present: true }}, {TAGS}: x }}"), "u");
-    assert_eq!(asked.iter().count(), 2);
+    assert_eq!(asked.iter().filter(|fault| fault.id() == "caller-chosen").count(), 2);
     let beside = of(&format!("{{ {ROLE}, {TAGS}: payments }}"), "u");
-    assert!(!beside.has_errors() && beside.to_string().contains("warning[caller-chosen]"), "{beside}");
+    assert!(!beside.has_errors() && beside.to_string().contains("warning[caller-chosen-line]"), "{beside}");
     assert!(of(&format!("{{ {ROLE} }}"), &format!("\"aws-{{{TAGS}}}\"")).has_errors());
     let condition = "user: u\ncondition: claims[\"https://sts.amazonaws.com/\"].request_tags.team == \"payments\"";
     let with = |lines: &str| fault_ids(&policy("p", "aws", lines, condition));
