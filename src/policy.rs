@@ -20,6 +20,7 @@ mod question;
 mod reads;
 pub mod replay;
 pub mod shadow;
+pub mod stale;
 mod shape;
 mod template;
 mod test_cases;

@@ -11,6 +11,7 @@ mod replay;
 mod schema;
 mod set;
 mod shadow;
+mod stale;
 mod test;
 
 use super::output::OutputOption;
@@ -32,6 +33,8 @@ pub enum Command {
     Diff(diff::Arguments),
     /// Show what enforcing the policies in shadow mode would change
     Shadow(shadow::Arguments),
+    /// Show policies and users that nobody uses, and pins whose names and ids have drifted apart
+    Stale(stale::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
     /// Print the JSON Schema of policies, their tests, the configuration or services, for an editor
@@ -51,6 +54,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::Test(arguments) => test::run(&Set::read(global)?, &arguments),
         Command::Diff(arguments) => diff::run(global, arguments).await,
         Command::Shadow(arguments) => shadow::run(global, arguments).await,
+        Command::Stale(arguments) => stale::run(global, arguments).await,
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }
 }
