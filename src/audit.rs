@@ -17,7 +17,7 @@ use crate::claims::VerifiedClaims;
 use crate::client_auth::{Method, UnverifiedAssertion, UnverifiedCertificate};
 use crate::issuer::{TrustedIssuer, TrustedIssuers};
 use crate::mint::TokenClaims;
-use crate::policy::{Explanation, KeptClaims, Permit, ShadowVerdict};
+use crate::policy::{Explanation, KeptClaims, Permit, ShadowVerdict, Unmet};
 use crate::request::GrantName;
 use crate::store::AuditRow;
 use crate::vocab::{ClientId, IssuerName, KeyId, PolicyName, Scopes, Subject, TokenId, TraceId, UnixMillis, UserName};
@@ -103,6 +103,8 @@ pub struct Trail {
     unverified_client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Explanation>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    told_caller: Vec<Unmet>,
 }
 
 /// What a minted token says.
@@ -159,6 +161,7 @@ impl Trail {
             unverified_key_id: None,
             unverified_client_id: None,
             explanation: None,
+            told_caller: Vec::new(),
         }
     }
 
@@ -250,6 +253,17 @@ impl Trail {
     /// The policies refused; this is why.
     pub fn explain(&mut self, explanation: Explanation) {
         self.explanation = Some(explanation);
+    }
+
+    /// The caller is told this much of why.
+    pub fn tell_caller(&mut self, unmet: Vec<Unmet>) {
+        self.told_caller = unmet;
+    }
+
+    /// What the caller is told.
+    #[must_use]
+    pub fn told_caller(&self) -> &[Unmet] {
+        &self.told_caller
     }
 
     /// A client secret was proven.

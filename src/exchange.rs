@@ -23,7 +23,7 @@ use crate::client_auth::{
 };
 use crate::clock::Clock;
 use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
-use crate::policy::{self, Depth, KeptClaims, Question};
+use crate::policy::{self, Depth, KeptClaims, PolicyRefusal, Question};
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
 use crate::review::Confirmed;
 use crate::store::{ExchangeCommit, Store};
@@ -87,7 +87,7 @@ impl Exchange {
         let mut trail = Trail::begin(arrival.trace_id.clone(), arrival.client_address);
         match self.path(arrival, &mut trail).await {
             Ok(granted) => Ok(granted),
-            Err(failure) => Err(Refused { failure: self.record(failure, &trail).await, grant: trail.grant() }),
+            Err(failure) => Err(self.record(failure, &trail).await),
         }
     }
 
@@ -188,6 +188,9 @@ impl Exchange {
                 let claims = KeptClaims::whole(claims.members().clone());
                 let question = Question { issuer: issuer.name(), claims: &claims, wanted, now };
                 let explanation = question.explain(&rules.policies, Depth::Record);
+                if issuer.settings().explain_to_caller && refusal == PolicyRefusal::NoneAdmits {
+                    trail.tell_caller(question.unmet(&rules.policies, issuer.shared_by_tenants()));
+                }
                 trail.explain(explanation.without(&issuer.settings().audit_exclude));
                 Err(refusal.into())
             }
@@ -208,7 +211,7 @@ impl Exchange {
         UserName::parse(client_id.as_str()).map(Some).map_err(|_| Failure::ClientIdMismatch)
     }
 
-    async fn record(&self, failure: Failure, trail: &Trail) -> Failure {
+    async fn record(&self, failure: Failure, trail: &Trail) -> Refused {
         let detail = failure.to_string();
         let cause = failure.cause(&detail);
         let outcome = match failure.side() {
@@ -222,10 +225,11 @@ impl Exchange {
         );
         let commit =
             ExchangeCommit { replay: None, secret: None, new_user: None, session: None, audit, now: self.clock.now() };
+        let grant = trail.grant();
         match self.store.commit(commit).await {
-            Ok(_) => failure,
+            Ok(_) => Refused { failure, grant, unmet: trail.told_caller().to_vec() },
             // No exit without a record: an answer that could not be recorded says only that.
-            Err(fault) => Failure::Store(fault),
+            Err(fault) => Refused { failure: Failure::Store(fault), grant, unmet: Vec::new() },
         }
     }
 }

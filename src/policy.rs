@@ -26,10 +26,12 @@ mod reads;
 pub mod replay;
 mod shape;
 pub mod shadow;
+pub mod stale;
 mod template;
 mod test_cases;
 #[cfg(test)]
 mod tests;
+mod unmet;
 mod witness;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
@@ -41,6 +43,7 @@ pub use load::{PolicySet, test_files};
 pub use question::{Answer, Question};
 pub use reach::Route;
 pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
+pub use unmet::Unmet;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -10,3 +10,5 @@ mod trail;
 mod replay;
 #[path = "policy_evidence/shadow.rs"]
 mod shadow;
+#[path = "policy_evidence/stale.rs"]
+mod stale;

@@ -11,6 +11,8 @@ use crate::policy::KeptClaims;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Observed {
+    /// What it is a record of: `exchange`, or something that is not about a token.
+    pub event: String,
     /// When: RFC 3339.
     pub time: String,
     /// Its trace id.

@@ -12,6 +12,7 @@ mod replay;
 mod schema;
 mod set;
 mod shadow;
+mod stale;
 mod test;
 mod who_can;
 
@@ -36,6 +37,8 @@ pub enum Command {
     WhoCan(who_can::Arguments),
     /// Show what enforcing the policies in shadow mode would change
     Shadow(shadow::Arguments),
+    /// Show policies and users that nobody uses, and pins whose names and ids have drifted apart
+    Stale(stale::Arguments),
     /// Say why an exchange was refused, or what would become of a token or of claims
     Explain(explain::Arguments),
     /// Write a first policy and its tests from a token in hand
@@ -59,6 +62,7 @@ pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
         Command::Diff(arguments) => diff::run(global, arguments).await,
         Command::WhoCan(arguments) => who_can::run(&Set::read(global)?, &arguments),
         Command::Shadow(arguments) => shadow::run(global, arguments).await,
+        Command::Stale(arguments) => stale::run(global, arguments).await,
         Command::Explain(arguments) => explain::run(global, arguments).await,
     }
 }

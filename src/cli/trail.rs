@@ -47,7 +47,7 @@ impl Window {
     }
 }
 
-/// Shows `visit` every record of the window, oldest first.
+/// Shows `visit` every exchange of the window, oldest first.
 ///
 /// # Errors
 /// The server does not answer, or refuses.
@@ -61,7 +61,10 @@ pub async fn each(server: &AdminClient, window: &Window, mut visit: impl FnMut(O
         };
         after = last;
         for record in records.into_iter().filter_map(|mut entry| Some(entry.get_mut("record")?.take())) {
-            visit(serde_json::from_value(record).unwrap_or_default());
+            let record: Observed = serde_json::from_value(record).unwrap_or_default();
+            if record.event == "exchange" {
+                visit(record);
+            }
         }
     }
 }

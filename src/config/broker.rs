@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostics, Source};
+use crate::diagnostic::{Diagnostics, Source, did_you_mean};
 use crate::vocab::IssuerUrl;
-use crate::yaml::{Node, duration_text};
+use crate::yaml::{Node, Yaml, duration_text};
 
 use super::section::Section;
 use super::settings::{
-    AdminListener, AdminSettings, ClientCertificates, Config, LintSettings, ReloadSettings, SigningAlgorithm, TlsFiles,
-    TokenSettings,
+    AdminListener, AdminSettings, ClientCertificates, Config, IssuerSettings, LintSettings, ReloadSettings,
+    SigningAlgorithm, TlsFiles, TokenSettings,
 };
 use super::{issuers, proxy, schema};
 
@@ -60,6 +60,7 @@ pub(super) fn read(
         }
         _ => Vec::new(),
     };
+    let issuers = explained(&file, issuers, faults);
     Some(Config {
         file: path.to_owned(),
         issuer: issuer?,
@@ -180,4 +181,23 @@ fn token(file: &Section<'_>, faults: &mut Diagnostics) -> Option<TokenSettings> 
         lifetime = max_lifetime;
     }
     Some(TokenSettings { lifetime, max_lifetime, signing_algorithm: signing_algorithm? })
+}
+
+/// Marks the issuers whose callers are told why. A name that no issuer has would leave them puzzled, so it is a fault.
+fn explained(file: &Section<'_>, mut issuers: Vec<IssuerSettings>, faults: &mut Diagnostics) -> Vec<IssuerSettings> {
+    let known: Vec<&str> = match file.entry("issuers").map(|entry| &entry.value.value) {
+        Some(Yaml::Mapping(entries)) => entries.iter().map(|entry| entry.key.as_str()).collect(),
+        _ => Vec::new(),
+    };
+    let names = file.list("explain_to_caller", faults, |name| match known.contains(&name) {
+        true => Ok(name.to_owned()),
+        false => {
+            let near = did_you_mean(name, known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+            Err(format!("no issuer `{name}` is configured{}", near.unwrap_or_default()))
+        }
+    });
+    for issuer in &mut issuers {
+        issuer.explain_to_caller = names.iter().flatten().any(|name| name == issuer.name.as_str());
+    }
+    issuers
 }

@@ -87,6 +87,7 @@ impl Reader<'_> {
             review,
             shadow: section.text("mode", faults, is_shadow).unwrap_or(false),
             disabled: section.flag("disabled", faults),
+            explain_to_caller: false,
             name: name.ok()?,
         })
     }

@@ -53,6 +53,7 @@ pub(super) const CONFIG: &[Field] = &[
     ("reload", Shape::Fields(RELOAD)),
     ("lint", Shape::Fields(LINT)),
     ("token", Shape::Fields(TOKEN)),
+    ("explain_to_caller", Shape::List("[github]")),
     ("issuers", Shape::Named(&Shape::Fields(ISSUER))),
 ];
 

@@ -188,6 +188,8 @@ pub struct IssuerSettings {
     pub shadow: bool,
     /// Configured, but refused as if it were not.
     pub disabled: bool,
+    /// Whether callers whose token it signed are told which lines of the nearest policy refuse them.
+    pub explain_to_caller: bool,
 }
 
 impl IssuerSettings {

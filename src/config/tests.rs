@@ -102,10 +102,9 @@ fn every_field_of_the_broker_is_read() {
     assert_eq!(config.token, expected);
 }
 
-#[test]
-fn every_field_of_an_issuer_is_read() {
-    let text = "\
+const FULL_ISSUER: &str = "\
 issuer: https://broker.example.com
+explain_to_caller: [full]
 issuers:
   full:
     kind: oidc
@@ -127,7 +126,10 @@ issuers:
     mode: shadow
     disabled: true
 ";
-    let directory = Directory::with(text);
+
+#[test]
+fn every_field_of_an_issuer_is_read() {
+    let directory = Directory::with(FULL_ISSUER);
     let expected = IssuerSettings {
         name: "full".parse().unwrap(),
         kind: IssuerKind::OIDC,
@@ -154,6 +156,7 @@ issuers:
         review: None,
         shadow: true,
         disabled: true,
+        explain_to_caller: true,
     };
     assert_eq!(directory.load(&[]).unwrap().issuers, vec![expected]);
 }

@@ -6,7 +6,7 @@ use crate::client_auth::{ClientAuthRefusal, Throttled};
 use crate::issuer::IssuerRefusal;
 use crate::key::KeyFailure;
 use crate::mint::{CommitRefusal, GrantRefusal};
-use crate::policy::PolicyRefusal;
+use crate::policy::{PolicyRefusal, Unmet};
 use crate::request::{GrantName, RequestRefusal};
 use crate::review::ReviewFailure;
 use crate::store::StoreFault;
@@ -56,6 +56,8 @@ pub struct Refused {
     pub failure: Failure,
     /// The grant.
     pub grant: Option<GrantName>,
+    /// What the caller may be told of why: claims whose signature held, at an issuer that an operator named for it.
+    pub unmet: Vec<Unmet>,
 }
 
 /// Whose doing it is.

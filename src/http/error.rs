@@ -14,6 +14,7 @@ use crate::client_auth::ClientAuthRefusal;
 use crate::exchange::{Failure, Refused};
 use crate::key::KeyFailure;
 use crate::mint::{CommitRefusal, GrantRefusal};
+use crate::policy::Unmet;
 use crate::request::{GrantName, RequestRefusal};
 use crate::review::ReviewFailure;
 use crate::vocab::TraceId;
@@ -49,6 +50,8 @@ struct Body<'a> {
     error: &'static str,
     error_description: &'static str,
     trace_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unmet: &'a [Unmet],
 }
 
 impl Answer {
@@ -87,9 +90,15 @@ impl Answer {
     /// The whole response.
     #[must_use]
     pub fn response(self, trace_id: &TraceId) -> Response {
+        self.response_with(trace_id, &[])
+    }
+
+    /// The same with what an operator lets callers of an issuer know (`explain_to_caller`); without any, byte for byte the
+    /// same.
+    pub(super) fn response_with(self, trace_id: &TraceId, unmet: &[Unmet]) -> Response {
         let (status, error, error_description) = self.parts();
-        let mut response =
-            (status, Json(Body { error, error_description, trace_id: trace_id.as_str() })).into_response();
+        let body = Body { error, error_description, trace_id: trace_id.as_str(), unmet };
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         // RFC 9110 §11.6.1 wants a challenge on every 401; Basic is the scheme this endpoint offers.
         if status == StatusCode::UNAUTHORIZED {
@@ -201,7 +210,7 @@ pub(super) async fn method_not_allowed(_: Method, Extension(trace): Extension<Tr
 }
 
 fn plain(status: StatusCode, error: &'static str, error_description: &'static str, trace: &Trace) -> Response {
-    let body = Body { error, error_description, trace_id: trace.0.as_str() };
+    let body = Body { error, error_description, trace_id: trace.0.as_str(), unmet: &[] };
     no_store((status, Json(body)).into_response())
 }
 

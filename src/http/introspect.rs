@@ -59,7 +59,7 @@ async fn end(broker: &Broker, client: &ClientId, token: &str) -> Result<(), Fail
 
 fn refused(failure: Failure, form: &Form) -> Response {
     tracing::info!(trace.id = %form.trace_id(), "a request about a token was refused: {failure}");
-    error::answer(&Refused { failure, grant: None }).response(form.trace_id())
+    error::answer(&Refused { failure, grant: None, unmet: Vec::new() }).response(form.trace_id())
 }
 
 /// The client, proven by its secret and with a user that may sign in, and the token it asks about.

@@ -54,7 +54,7 @@ async fn answer(broker: &Broker, form: &Form) -> Response {
             };
             let cause = refused.failure.cause("").cause;
             metrics::counter!("countersign_exchanges_total", "outcome" => outcome, "cause" => cause).increment(1);
-            error::answer(&refused).response(form.trace_id())
+            error::answer(&refused).response_with(form.trace_id(), &refused.unmet)
         }
     }
 }

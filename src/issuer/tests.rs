@@ -36,6 +36,7 @@ pub(crate) fn settings(name: &str, kind: IssuerKind) -> IssuerSettings {
         review: None,
         shadow: false,
         disabled: false,
+        explain_to_caller: false,
     }
 }
 

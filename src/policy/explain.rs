@@ -169,25 +169,34 @@ impl Question<'_> {
         explanation
     }
 
-    /// The policies that the fewest lines keep from admitting, in that order and then in the order of the files.
-    pub(super) fn nearest<'p>(&self, policies: &'p PolicySet, depth: Depth) -> Vec<&'p Policy> {
+    fn nearest<'p>(&self, policies: &'p PolicySet, depth: Depth) -> Vec<&'p Policy> {
+        let listed = match depth {
+            Depth::Record => NEAREST,
+            Depth::Listed => LISTED,
+            Depth::All => usize::MAX,
+        };
+        let mut ranked = self.ranked(policies, depth);
+        ranked.truncate(listed);
+        ranked
+    }
+
+    /// The policies that are looked at, those that the fewest lines keep from admitting first, then in the files' order.
+    pub(super) fn ranked<'p>(&self, policies: &'p PolicySet, depth: Depth) -> Vec<&'p Policy> {
         let all = policies.of_issuer(self.issuer);
-        let (listed, looked_at): (usize, Vec<&Policy>) = match depth {
-            Depth::Record => {
-                let mut some = policies.candidates(self.issuer, self.claims.claims());
-                some.truncate(COMPARED);
-                some.extend(all.iter().take(COMPARED));
-                (NEAREST, some)
-            }
-            Depth::Listed => (LISTED, all.iter().collect()),
-            Depth::All => (usize::MAX, all.iter().collect()),
+        let looked_at: Vec<&Policy> = if depth == Depth::Record {
+            let mut some = policies.candidates(self.issuer, self.claims.claims()).to_vec();
+            some.truncate(COMPARED);
+            some.extend(all.iter().take(COMPARED));
+            some
+        } else {
+            all.iter().collect()
         };
         let mut ranked: Vec<(usize, usize, &Policy)> =
             (0..).zip(looked_at).map(|(place, policy)| (self.certain_misses(policy), place, policy)).collect();
         ranked.sort_by_key(|(misses, place, _)| (*misses, *place));
         let mut seen = BTreeSet::new();
         let once = ranked.into_iter().filter(|(.., policy)| depth != Depth::Record || seen.insert(policy.name()));
-        once.take(listed).map(|(.., policy)| policy).collect()
+        once.map(|(.., policy)| policy).collect()
     }
 
     /// Every policy that admits has no misses, so they are all among the nearest, unless there are more than are listed.

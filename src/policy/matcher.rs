@@ -138,6 +138,15 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
+    /// The JSON value that it is.
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Scalar::Text(text) => Value::from(text.as_str()),
+            Scalar::Number(number) => Value::Number(number.clone()),
+            Scalar::Boolean(value) => Value::Bool(*value),
+        }
+    }
+
     /// Whether this JSON value is it.
     pub(super) fn is(&self, found: &Value) -> bool {
         match (self, found) {

@@ -32,6 +32,7 @@ async fn a_narrower_policy_names_the_workloads_that_would_lose_access() {
         refused(2).of("stranger", json!({ "team": "blue", "env": "prod" })),
         minted(1, "builds", "builder").of("hidden", json!({ "team": "red" })).with("claims_omitted", json!(["env"])),
         minted(1, "builds", "builder").with("subject", "of-an-older-version"),
+        minted(1, "builds", "builder").with("event", "reload"),
         refused(1).with("policy_digest", Value::Null).with("stage", "claims").with("cause", "claims.expired"),
     ];
     let _broker = serving(&Setup::platforms(&Platforms::new()), directory.path(), trail).await;
