@@ -184,7 +184,7 @@ impl Question<'_> {
     pub(super) fn ranked<'p>(&self, policies: &'p PolicySet, depth: Depth) -> Vec<&'p Policy> {
         let all = policies.of_issuer(self.issuer);
         let looked_at: Vec<&Policy> = if depth == Depth::Record {
-            let mut some = policies.candidates(self.issuer, self.claims.claims()).to_vec();
+            let mut some = policies.candidates(self.issuer, self.claims.claims());
             some.truncate(COMPARED);
             some.extend(all.iter().take(COMPARED));
             some

@@ -55,7 +55,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<(), Fai
     let mut users = BTreeSet::new();
     trail::each(&server, &window, |record| add(&mut usage, &mut users, &record)).await?;
     let mut rows: Vec<Row> = usage.drifted().into_iter().map(drift).collect();
-    rows.extend(usage.unused(&set.issuers, window.until).into_iter().map(|unused| policy(unused, arguments.days)));
+    rows.extend(usage.unused(&set.issuers, window.until).iter().map(|unused| policy(unused, arguments.days)));
     rows.extend(unused_users(&server, &window, &users).await?);
     let format = arguments.output.output;
     output::print(&output::listing(format, COLUMNS, &rows)?)?;
@@ -97,7 +97,7 @@ fn drift(drift: Drift) -> Row {
     }
 }
 
-fn policy(unused: Unused, days: u32) -> Row {
+fn policy(unused: &Unused, days: u32) -> Row {
     let because = unused.because.map(|because| format!(": {because}")).unwrap_or_default();
     Row {
         what: "policy",
