@@ -156,14 +156,6 @@ impl Scalar {
             _ => false,
         }
     }
-
-    pub(super) fn to_json(&self) -> Value {
-        match self {
-            Scalar::Text(text) => Value::from(text.as_str()),
-            Scalar::Number(number) => Value::Number(number.clone()),
-            Scalar::Boolean(value) => Value::Bool(*value),
-        }
-    }
 }
 
 impl std::fmt::Display for Scalar {
