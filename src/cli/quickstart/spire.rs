@@ -1,4 +1,5 @@
-//! `--spire`: a real SPIRE server and agent beside the demonstration, whose agent gives this user's programs an SVID.
+//! `--spire`: a real SPIRE server and agent beside the demonstration, whose agent gives this user's programs an SVID and the
+//! broker the bundles, also new ones.
 //!
 //! Both run in a directory of their own under the demonstration's and are found through `PATH`. All paths that they are
 //! given are relative to it, so its name needs no quoting and the sockets' paths stay short.
@@ -68,7 +69,7 @@ impl Spire {
     /// # Errors
     /// See [`SpireFault`].
     pub async fn start(place: &Place) -> Result<Spire, SpireFault> {
-        let directory = place.root().join("spire");
+        let directory = std::path::absolute(place.root())?.join("spire");
         let version = installed_version()?;
         // A kept directory has an earlier demonstration's, whose join token is spent.
         match fs::remove_dir_all(&directory) {
@@ -82,16 +83,16 @@ impl Spire {
         let server = at.start("spire-server", &["run", "-config", "server.conf"])?;
         at.server_once_ready(&["healthcheck"]).await?;
         fs::write(directory.join("bootstrap.pem"), at.server(&["bundle", "show"]).await?)?;
-        let bundle = at.server(&["bundle", "show", "-format", "spiffe"]).await?;
-        fs::create_dir_all(place.root().join("trust-bundles"))?;
-        fs::write(place.root().join("trust-bundles/spire.json"), bundle)?;
         let token = join_token(&at.server(&["token", "generate", "-spiffeID", NODE]).await?)?;
         let user = format!("unix:uid:{}", place::own_user_id()?);
         at.server(&["entry", "create", "-parentID", NODE, "-spiffeID", WORKLOAD, "-selector", &user]).await?;
         // In a file: a command line is for everybody to read.
         fs::write(directory.join("join-token"), token)?;
         let agent = at.start("spire-agent", &["run", "-config", "agent.conf", "-joinTokenFile", "join-token"])?;
-        Ok(Spire { version, _server: server, _agent: agent, directory })
+        let spire = Spire { version, _server: server, _agent: agent, directory };
+        // The broker follows the bundles as a workload of this user: it finds them at once when the agent knows the entry.
+        spire.svid("readiness").await?;
+        Ok(spire)
     }
 
     /// For the report.
@@ -103,7 +104,9 @@ impl Spire {
     /// Its entry under `issuers`.
     #[must_use]
     pub fn configuration(&self) -> String {
-        format!("  {NAME}: {{ kind: spiffe, trust_domain: {TRUST_DOMAIN}, bundle: {{ file: spire.json }} }}\n")
+        // JSON's quotes are YAML's.
+        let agent = serde_json::Value::from(format!("unix://{}", self.socket()));
+        format!("  {NAME}: {{ kind: spiffe, trust_domain: {TRUST_DOMAIN}, bundle: {{ workload_api: {agent} }} }}\n")
     }
 
     /// A JWT-SVID for this process, from the Workload API: it is a program of this user.

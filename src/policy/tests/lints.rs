@@ -142,8 +142,9 @@ fn a_comment_allows_its_own_document_and_line_only() {
 
 #[test]
 fn findings_of_a_kind_are_counted_once_there_are_too_many() {
-    let wild =
-        |number: usize| policy(&format!("p{number}"), "partner", "{ sub: x }", "user: u\nscopes: [\"service:*\"]");
+    let wild = |number: usize| {
+        policy(&format!("p{number}"), "partner", &format!("{{ sub: s{number} }}"), "user: u\nscopes: [\"service:*\"]")
+    };
     let text = (0..250).map(wild).collect::<Vec<_>>().join("---\n");
     let (_, faults) = load(&[("p.yaml", &text)]);
     assert_eq!(faults.iter().count(), 201);
