@@ -16,7 +16,7 @@ mod patterns;
 mod strict;
 mod tenant;
 
-pub(super) use findings::{Findings, Linter, Most};
+pub(super) use findings::{Findings, Linter, Most, Tally};
 pub use issuers::check_issuers;
 pub use strict::{check_services, check_users};
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::document::Desk;
 use super::index::Index;
 use super::intern::Interner;
-use super::lint::{Linter, Most};
+use super::lint::{Linter, Most, Tally};
 use super::reads::ClaimsRead;
 use super::{Policy, document};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
@@ -59,7 +59,7 @@ impl PolicySet {
                 by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
             }
             here.sort_by_line();
-            faults.extend(most.keep(here));
+            faults.extend(most.keep(here, found.unwritten));
         });
         most.rest(directory, faults);
         let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
@@ -118,6 +118,8 @@ struct Found {
     /// Of its content; none, when it could not be read.
     digest: Option<Digest>,
     faults: Diagnostics,
+    /// How many warnings are not among them, by id.
+    unwritten: BTreeMap<&'static str, usize>,
 }
 
 /// Reads the files on every core, and gives what they have to `merge` in their order. Little waits to be merged, so that
@@ -131,11 +133,12 @@ fn read_all(files: &[PathBuf], with: (&Issuers, UnixTime), mut merge: impl FnMut
         for _ in 0..cores.min(chunks.len()) {
             let (sender, chunks, next) = (sender.clone(), &chunks, &next);
             scope.spawn(move || {
-                let mut intern = Interner::default();
+                let (mut intern, mut tally) = (Interner::default(), Tally::default());
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(chunk) = chunks.get(number) else { return };
-                    let found: Vec<Found> = chunk.iter().map(|file| read(file, with, &mut intern)).collect();
+                    let found: Vec<Found> =
+                        chunk.iter().map(|file| read(file, with, (&mut intern, &mut tally))).collect();
                     if sender.send((number, found)).is_err() {
                         return;
                     }
@@ -158,14 +161,15 @@ fn read_all(files: &[PathBuf], with: (&Issuers, UnixTime), mut merge: impl FnMut
     });
 }
 
-fn read(file: &Path, (issuers, now): (&Issuers, UnixTime), intern: &mut Interner) -> Found {
+fn read(file: &Path, (issuers, now): (&Issuers, UnixTime), (intern, tally): (&mut Interner, &mut Tally)) -> Found {
     let mut found = Found::default();
     let Some(source) = Source::read(file, &mut found.faults) else { return found };
     found.digest = Some(digest(&SHA256, source.text().as_bytes()));
-    let mut desk = Desk { source: &source, issuers, intern, linter: Linter::open(&source, now) };
+    let mut desk = Desk { source: &source, issuers, intern, linter: Linter::open(&source, now), tally };
     yaml::each_document(&source, &mut found.faults, |node, faults| {
         found.policies.extend(document::read(node, &mut desk, faults));
     });
+    found.unwritten = tally.unwritten();
     found
 }
 
