@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use super::claim_types::{self, ClaimTypes};
 use super::intern::Interner;
-use super::lint::Linter;
+use super::lint::{Linter, Tally};
 use super::matcher::{Line, Matcher, Scalar, Selector};
 use super::pattern::Glob;
 use super::template::Template;
@@ -45,11 +45,12 @@ pub(super) struct Desk<'a> {
     pub(super) issuers: &'a Issuers,
     pub(super) intern: &'a mut Interner,
     pub(super) linter: Linter,
+    pub(super) tally: &'a mut Tally,
 }
 
 /// Reads one document.
 pub(super) fn read(node: &Node, desk: &mut Desk<'_>, faults: &mut Diagnostics) -> Option<Policy> {
-    let Desk { source, issuers, intern, linter } = desk;
+    let Desk { source, issuers, intern, linter, tally } = desk;
     let fields = Fields::open(source, node, "a policy", &FIELDS, faults)?;
     REQUIRED.iter().for_each(|(name, fix)| fields.require(name, fix, faults));
     let name = fields.parse("policy", faults, PolicyName::parse);
@@ -78,7 +79,7 @@ pub(super) fn read(node: &Node, desk: &mut Desk<'_>, faults: &mut Diagnostics) -
         expires_at,
         now: linter.now,
     };
-    lint::check(&draft, &mut linter.findings(source, faults));
+    lint::check(&draft, &mut linter.findings(source, (tally, faults)));
     let line = first_line(&node.place);
     Some(Policy {
         name: name?,

@@ -17,7 +17,7 @@ mod set;
 mod strict;
 mod tenant;
 
-pub(super) use findings::{Findings, Linter, Most};
+pub(super) use findings::{Findings, Linter, Most, Tally};
 pub use issuers::check_issuers;
 pub(super) use set::SetFindings;
 pub use strict::{check_services, check_users};

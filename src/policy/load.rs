@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::document::Desk;
 use super::index::Index;
 use super::intern::Interner;
-use super::lint::{Linter, Most, SetFindings};
+use super::lint::{Linter, Most, SetFindings, Tally};
 use super::reads::ClaimsRead;
 use super::{Policy, document, overlap};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
@@ -59,12 +59,12 @@ impl PolicySet {
                 by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
             }
             here.sort_by_line();
-            faults.extend(most.keep(here));
+            faults.extend(most.keep(here, found.unwritten));
         });
         let mut together = Diagnostics::new();
         let findings = (!faults.has_errors()).then(|| SetFindings::new(now, &mut together));
         let by_issuer = issued(by_issuer, issuers, findings);
-        faults.extend(most.keep(together));
+        faults.extend(most.keep(together, BTreeMap::new()));
         most.rest(directory, faults);
         PolicySet { by_issuer, digest: hex(digest.finish().as_ref()) }
     }
@@ -73,7 +73,7 @@ impl PolicySet {
     #[must_use]
     pub fn of_text(source: &Source, issuers: &Issuers, now: UnixTime, faults: &mut Diagnostics) -> PolicySet {
         let mut found = Found::default();
-        read_text(source, (issuers, now), &mut Interner::default(), &mut found);
+        read_text(source, (issuers, now), (&mut Interner::default(), &mut Tally::default()), &mut found);
         let mut by_issuer: BTreeMap<IssuerName, Vec<Policy>> = BTreeMap::new();
         for policy in found.policies {
             by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
@@ -134,6 +134,8 @@ struct Found {
     /// Of its content; none, when it could not be read.
     digest: Option<Digest>,
     faults: Diagnostics,
+    /// How many warnings are not among them, by id.
+    unwritten: BTreeMap<&'static str, usize>,
 }
 
 /// Reads the files on every core, and gives what they have to `merge` in their order. Little waits to be merged, so that
@@ -147,11 +149,12 @@ fn read_all(files: &[PathBuf], with: (&Issuers, UnixTime), mut merge: impl FnMut
         for _ in 0..cores.min(chunks.len()) {
             let (sender, chunks, next) = (sender.clone(), &chunks, &next);
             scope.spawn(move || {
-                let mut intern = Interner::default();
+                let (mut intern, mut tally) = (Interner::default(), Tally::default());
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(chunk) = chunks.get(number) else { return };
-                    let found: Vec<Found> = chunk.iter().map(|file| read(file, with, &mut intern)).collect();
+                    let found: Vec<Found> =
+                        chunk.iter().map(|file| read(file, with, (&mut intern, &mut tally))).collect();
                     if sender.send((number, found)).is_err() {
                         return;
                     }
@@ -174,19 +177,25 @@ fn read_all(files: &[PathBuf], with: (&Issuers, UnixTime), mut merge: impl FnMut
     });
 }
 
-fn read(file: &Path, with: (&Issuers, UnixTime), intern: &mut Interner) -> Found {
+fn read(file: &Path, with: (&Issuers, UnixTime), at_hand: (&mut Interner, &mut Tally)) -> Found {
     let mut found = Found::default();
     let Some(source) = Source::read(file, &mut found.faults) else { return found };
     found.digest = Some(digest(&SHA256, source.text().as_bytes()));
-    read_text(&source, with, intern, &mut found);
+    read_text(&source, with, at_hand, &mut found);
     found
 }
 
-fn read_text(source: &Source, (issuers, now): (&Issuers, UnixTime), intern: &mut Interner, found: &mut Found) {
-    let mut desk = Desk { source, issuers, intern, linter: Linter::open(source, now) };
+fn read_text(
+    source: &Source,
+    (issuers, now): (&Issuers, UnixTime),
+    (intern, tally): (&mut Interner, &mut Tally),
+    found: &mut Found,
+) {
+    let mut desk = Desk { source, issuers, intern, linter: Linter::open(source, now), tally };
     yaml::each_document(source, &mut found.faults, |node, faults| {
         found.policies.extend(document::read(node, &mut desk, faults));
     });
+    found.unwritten = tally.unwritten();
 }
 
 /// Indexes the policies of each issuer, and looks through them together unless the set is faulty: nobody knows yet what

@@ -1,6 +1,6 @@
 //! What lints report, less what a comment in the file allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::allow::Allows;
@@ -25,13 +25,13 @@ impl Linter {
         self.allows.of_document(line as usize).fold(0, |bits, allow| bits | allow.bits())
     }
 
-    /// Findings of the document that begins at this place.
+    /// Where the lints of one of its documents report to.
     pub(in crate::policy) fn findings<'a>(
         &'a mut self,
         source: &'a Source,
-        faults: &'a mut Diagnostics,
+        (tally, faults): (&'a mut Tally, &'a mut Diagnostics),
     ) -> Findings<'a> {
-        Findings { source, allows: &mut self.allows, faults }
+        Findings { source, allows: &mut self.allows, tally, faults }
     }
 }
 
@@ -39,13 +39,15 @@ impl Linter {
 pub(in crate::policy) struct Findings<'a> {
     source: &'a Source,
     allows: &'a mut Allows,
+    tally: &'a mut Tally,
     faults: &'a mut Diagnostics,
 }
 
 impl Findings<'_> {
     /// Reports what was found at a place: what it is, and what to do about it. A comment may allow a warning.
     pub(super) fn report(&mut self, lint: Lint, place: &Place, say: impl FnOnce() -> (String, String)) {
-        if lint.severity == Severity::Warning && self.allows.silence(lint.id, place) {
+        let is_warning = lint.severity == Severity::Warning;
+        if is_warning && (self.allows.silence(lint.id, place) || !self.tally.has_room(lint.id)) {
             return;
         }
         let (message, fix) = say();
@@ -81,19 +83,50 @@ impl Findings<'_> {
 /// The most findings of one id that are kept: a million policies may share a habit, and nobody reads a million warnings.
 const MOST: usize = 200;
 
+/// What one reader of files found so far. Each reads its files in their order, so whatever is among the first of all is
+/// among the first of its reader: the others need not even be written down.
+#[derive(Default)]
+pub(in crate::policy) struct Tally {
+    seen: HashMap<&'static str, usize>,
+    unwritten: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    fn has_room(&mut self, id: &'static str) -> bool {
+        let seen = self.seen.entry(id).or_default();
+        *seen += 1;
+        if *seen > MOST {
+            *self.unwritten.entry(id).or_default() += 1;
+        }
+        *seen <= MOST
+    }
+
+    /// What was not written down since the last time.
+    pub(in crate::policy) fn unwritten(&mut self) -> BTreeMap<&'static str, usize> {
+        std::mem::take(&mut self.unwritten)
+    }
+}
+
 /// Keeps the first findings of each id.
 #[derive(Default)]
 pub(in crate::policy) struct Most(BTreeMap<&'static str, usize>);
 
 impl Most {
-    /// These, without those that are too many.
-    pub(in crate::policy) fn keep(&mut self, mut faults: Diagnostics) -> Diagnostics {
+    /// These, without those that are too many; `unwritten` are those that were already too many for their reader.
+    pub(in crate::policy) fn keep(
+        &mut self,
+        mut faults: Diagnostics,
+        unwritten: BTreeMap<&'static str, usize>,
+    ) -> Diagnostics {
         faults.retain(|fault| {
             let is_warning = fault.severity() == Severity::Warning;
             let seen = self.0.entry(fault.id()).or_default();
             *seen += usize::from(is_warning);
             !is_warning || *seen <= MOST
         });
+        for (id, count) in unwritten {
+            *self.0.entry(id).or_default() += count;
+        }
         faults
     }
 

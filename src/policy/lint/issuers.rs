@@ -3,7 +3,7 @@
 //! In: the configured issuers, and the hosts of the protected services. Out: warnings at the lines of the configuration,
 //! without its text, which may have secrets.
 
-use super::findings::Linter;
+use super::findings::{Linter, Tally};
 use super::{Findings, SHARED_AUDIENCE};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostics, Place, Source};
@@ -42,7 +42,8 @@ pub fn check_issuers(config: &Config, issuers: &Issuers, hosts: &[&str], faults:
     let file = yaml::documents(&whole, &mut Diagnostics::new()).into_iter().next();
     let mut linter = Linter::open(&whole, UnixTime(0));
     let unquoted = Source::new(&config.file, "");
-    let mut findings = linter.findings(&unquoted, faults);
+    let mut tally = Tally::default();
+    let mut findings = linter.findings(&unquoted, (&mut tally, faults));
     for issuer in issuers.iter().filter(|issuer| !issuer.settings().disabled) {
         let field = |name: &str| {
             file.as_ref().and_then(|file| member(member(member(file, "issuers")?, issuer.name().as_str())?, name))
