@@ -34,7 +34,7 @@ use upstream::{Upstream, UpstreamFault};
 pub use host::{Host, HostFault, requested};
 pub use json_schema::json_schema;
 use services::Facts;
-pub use services::{Service, Services};
+pub use services::{Allowed, Service, Services};
 
 /// How long a service may take until its answer begins.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);

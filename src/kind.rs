@@ -13,12 +13,14 @@ mod github_actions;
 mod gitlab;
 mod google;
 pub mod kubernetes;
+mod likely;
 mod lints;
 mod oidc;
 pub mod spiffe;
 mod terraform_cloud;
 
 pub use azure::Cloud;
+pub use likely::likely;
 pub use lints::{Events, Fixed, Lints, Workload};
 
 use std::time::Duration;
@@ -61,6 +63,8 @@ pub struct Kind {
     pub immutable: &'static [&'static str],
     /// Claims with names that are given again, each with the claim that has the same thing's id. Both may be JSON Pointers.
     pub names: &'static [(&'static str, &'static str)],
+    /// What else its workload is each time: what `policy init` pins beside the immutable claims.
+    pub narrows: &'static [Narrow],
     /// How to read its subjects, where they have forms worth telling apart.
     pub subject: Option<Subject>,
     /// JSON Pointers to what the caller of the platform writes into its token as it likes: never an identity.
@@ -115,6 +119,27 @@ pub struct Header<'a> {
     pub names: Vec<&'a str>,
     /// `typ`, where it is there.
     pub token_type: Option<&'a str>,
+}
+
+/// A claim that a first policy pins where a token has it. It may be a JSON Pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Narrow {
+    /// To the token's value.
+    Value(&'static str),
+    /// To this value, where the token has it: any other says nothing good.
+    Only(&'static str, &'static str),
+    /// To being there: the value is another one each time.
+    Presence(&'static str),
+}
+
+impl Narrow {
+    /// The claim.
+    #[must_use]
+    pub fn claim(self) -> &'static str {
+        match self {
+            Narrow::Value(claim) | Narrow::Only(claim, _) | Narrow::Presence(claim) => claim,
+        }
+    }
 }
 
 /// Whether an assertion may be used only once.

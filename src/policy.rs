@@ -4,36 +4,44 @@
 //! exists (see `workload`).
 
 mod claim_types;
+mod cover;
 mod decide;
+pub mod difference;
 mod document;
 mod evaluate;
 mod explain;
 mod index;
+mod init;
 mod intern;
 mod kept;
 mod json_schema;
 pub mod lint;
 mod load;
 mod matcher;
+mod overlap;
 mod pattern;
 mod question;
+mod reach;
 mod reads;
 pub mod replay;
+mod shape;
 pub mod shadow;
 pub mod stale;
-mod shape;
 mod template;
 mod test_cases;
 mod unmet;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};
 pub use explain::{Admitting, Depth, Explanation, PolicyLines, explain};
+pub use init::{FirstPolicy, Wish, first_policy, proposed_name};
 pub use json_schema::{policy_json_schema, test_json_schema};
 pub use kept::KeptClaims;
 pub use load::{PolicySet, test_files};
 pub use question::{Answer, Question};
+pub use reach::Route;
 pub use test_cases::{CaseResult, Coverage, Failure, Gap, Miss, TestBench, TestCases, TestReport, fixture_names};
 pub use unmet::Unmet;
 
@@ -128,17 +136,17 @@ impl Policy {
         self.user.fixed_user()
     }
 
+    /// Whether it admits, or is only watched.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Whether a `# lint: allow ID because …` comment in its document names this lint: for the lints of whole sets, which
     /// have no one line.
     #[must_use]
     pub fn allows(&self, lint_id: &str) -> bool {
         self.allowed & lint::bit(lint_id) != 0
-    }
-
-    /// Whether it admits, or is only watched.
-    #[must_use]
-    pub fn mode(&self) -> Mode {
-        self.mode
     }
 
     /// How it is listed.
@@ -153,6 +161,11 @@ impl Policy {
             expires: self.expires_at.map(UnixTime::to_rfc3339),
             file: self.file.to_path_buf(),
         }
+    }
+
+    /// Its `match` lines: the claim, and what it must be in words.
+    fn lines(&self) -> impl Iterator<Item = (&str, String)> {
+        self.lines.iter().map(|line| (line.selector.source(), line.matcher.describe()))
     }
 
     fn has_expired(&self, now: UnixTime) -> bool {

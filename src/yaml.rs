@@ -4,9 +4,11 @@
 //! in it. Anchors, aliases, tags and merge keys are refused: a reviewer should see the whole value where it is used.
 
 mod fields;
+mod scalar;
 mod inside;
 
 pub use fields::Fields;
+pub use scalar::scalar_text;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 

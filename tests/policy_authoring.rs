@@ -9,3 +9,5 @@ mod place;
 mod testing;
 #[path = "policy_authoring/schemas.rs"]
 mod schemas;
+#[path = "policy_authoring/first_policy.rs"]
+mod first_policy;

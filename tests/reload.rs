@@ -134,3 +134,79 @@ async fn sighup_reloads_and_a_bad_file_is_only_said() {
     assert!(said.contains("old configuration"), "{said}");
     assert_eq!(status("somebody-new").await, 200, "the old set is in force");
 }
+
+/// A policy file that cannot be read before somebody opens it for writing.
+fn pipe(broker: &TestBroker) -> std::path::PathBuf {
+    let path = broker.directory().join("policies/pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
+}
+
+fn open_pipe(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().write(true).open(path)
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_the_set_is_read_is_read_again() {
+    let broker = TestBroker::start().await;
+    let (path, other) = (pipe(&broker), broker.directory().join("policies/other.yaml"));
+    std::fs::write(&other, OTHER_SUBJECT.replace("somebody-new", "somebody-else")).unwrap();
+    std::thread::spawn(move || {
+        // The set is being read: it waits for this file.
+        let opened = open_pipe(&path).unwrap();
+        std::fs::write(other, OTHER_SUBJECT).unwrap();
+        drop(opened);
+        while open_pipe(&path).is_ok() {}
+    });
+    broker.reload().unwrap();
+    let newcomer = broker.partner().assertion().claim("sub", "somebody-new");
+    assert_eq!(broker.token(newcomer).await.status, 200, "what was written last counts");
+    let earlier = broker.partner().assertion().claim("sub", "somebody-else");
+    assert_eq!(broker.token(earlier).await.status, 401);
+    assert_eq!(broker.reload_records().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_set_that_changes_whenever_it_is_read_is_refused() {
+    let broker = TestBroker::start().await;
+    let path = pipe(&broker);
+    std::thread::spawn({
+        let path = path.clone();
+        move || {
+            while let Ok(mut opened) = open_pipe(&path) {
+                let _ = std::io::Write::write_all(&mut opened, OTHER_SUBJECT.as_bytes());
+            }
+        }
+    });
+    let refused = broker.reload().unwrap_err();
+    assert!(refused.contains("went on changing"), "{refused}");
+    assert_eq!(broker.reload_records().await[0]["cause"], "reload.unsettled");
+    std::fs::remove_file(path).unwrap();
+    write(&broker, "policies/other.yaml", OTHER_SUBJECT);
+    broker.reload().unwrap();
+    let newcomer = broker.partner().assertion().claim("sub", "somebody-new");
+    assert_eq!(broker.token(newcomer).await.status, 200, "at rest, it counts");
+}
+
+#[tokio::test]
+async fn exchanges_are_served_while_a_large_set_is_read() {
+    let broker = TestBroker::start().await;
+    let admin = broker.serve_admin().await;
+    let large: Vec<String> = (0..3000).map(|number| OTHER_SUBJECT.replace("other", &format!("p{number}"))).collect();
+    write(&broker, "policies/large.yaml", &large.join("---\n"));
+    let request = Request::new("POST", "/admin/v1/reload");
+    let mut reloading = std::pin::pin!(admin.send(&request));
+    let mut served = 0;
+    let reloaded = loop {
+        tokio::select! {
+            biased;
+            reloaded = &mut reloading => break reloaded,
+            reply = broker.token(broker.partner().assertion()) => {
+                assert_eq!(reply.status, 200);
+                served += 1;
+            }
+        }
+    };
+    assert_eq!((reloaded.status, &reloaded.json()["in_force"]["policies"]), (200, &serde_json::json!(3005)));
+    assert!(served > 3, "only {served} exchanges in the meantime");
+}

@@ -273,3 +273,33 @@ async fn nothing_is_looked_at_where_the_watch_is_off() {
     broker.looks(&watching).await;
     assert!(admits(&broker, "third").await, "and switched on by a reload");
 }
+
+#[tokio::test]
+async fn what_the_broker_writes_itself_is_no_change_where_everything_is_in_one_directory() {
+    let broker = TestBroker::start_with(|setup, platforms| {
+        let kept = support::keys::jwks([platforms.partner.key.jwk()]);
+        let settings = format!("{{ kind: oidc, url: {}, keys: {{ file: partner.keys }} }}", platforms.partner.issuer());
+        let setup = setup.setting("trust_bundles: .").file("partner.keys", &kept).issuer("partner", &settings);
+        ["github", "azure", "prod", "mesh"].into_iter().fold(setup, |setup, name| {
+            let keys = if name == "mesh" { "bundle" } else { "keys" };
+            setup.in_issuer(name, &format!("{keys}: {{ file: "), &format!("{keys}: {{ file: trust-bundles/"))
+        })
+    })
+    .await;
+    let watching = broker.watch().await;
+    for _ in 0..3 {
+        assert_eq!(broker.token(broker.partner().assertion()).await.status, 200, "leaves a record in data");
+        broker.looks(&watching).await;
+    }
+    write(&broker, "policies/other.yaml", &policy("other"));
+    broker.looks(&watching).await;
+    assert!(!admits(&broker, "other").await, "leaves a record too");
+    broker.looks(&watching).await;
+    assert!(admits(&broker, "other").await);
+    let new = TestKey::p256("watched-newer");
+    write(&broker, "partner.keys", &jwks([new.jwk()]));
+    broker.looks(&watching).await;
+    broker.looks(&watching).await;
+    let signed = broker.partner().assertion().signed_by(&new);
+    assert_eq!(broker.token(signed).await.status, 200, "a key file may have any name");
+}

@@ -53,3 +53,21 @@ async fn a_listing_says_that_the_policies_of_such_an_issuer_are_in_shadow() {
     let checked = run(broker.directory(), &["check"]).await;
     assert!(checked.stdout.contains("partner (oidc, shadow)"), "{}", checked.stdout);
 }
+
+#[tokio::test]
+async fn the_tests_of_such_an_issuers_policies_are_of_what_is_written() {
+    let broker = shadowed().await;
+    let cases = "cases:
+  - name: the build is admitted
+    given: { claims: { iss: ISSUER, sub: e6a0c5c4-52b7-4c39-9d0f-3a6f1a7b2d10 } }
+    expect: { user: partner-build }
+  - name: nobody else is
+    given: { claims: { iss: ISSUER, sub: somebody } }
+    expect: denied
+";
+    let file = broker.directory().join("policies/partner-build.test.yaml");
+    std::fs::write(file, cases.replace("ISSUER", broker.partner().issuer())).unwrap();
+    let tested = run(broker.directory(), &["policy", "test"]).await;
+    assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.contains("2 passed, 0 failed"), "{}", tested.stdout);
+}

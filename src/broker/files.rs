@@ -35,8 +35,9 @@ enum Wanted {
     Policies,
     /// `*.yaml` and `*.yml`.
     Yaml,
-    /// All.
-    All,
+    /// `*.json`, `*.pem` and `*.crt`. Those that issuers name are in [`Files::single`] whatever they are called; these may be
+    /// named by a configuration that cannot be read before they are there.
+    Bundles,
 }
 
 /// What `stat` says of all the files: names, identities, sizes and times. The identity is that of the file behind any
@@ -55,7 +56,8 @@ impl Files {
     /// The files that a load of this configuration reads.
     pub(super) fn of(config: &Config) -> Files {
         let mut single = BTreeSet::from([config.file.clone()]);
-        let mut passed_over = BTreeSet::new();
+        // Somebody may keep everything in one directory; what we write ourselves is no change.
+        let mut passed_over = BTreeSet::from([config.data.clone()]);
         for issuer in &config.issuers {
             match &issuer.keys {
                 KeySource::File(path)
@@ -73,7 +75,7 @@ impl Files {
         let trees = vec![
             (config.policies.clone(), Wanted::Policies),
             (config.services.clone(), Wanted::Yaml),
-            (config.trust_bundles.clone(), Wanted::All),
+            (config.trust_bundles.clone(), Wanted::Bundles),
         ];
         Files { single, trees, passed_over }
     }
@@ -124,9 +126,12 @@ impl Files {
                 continue;
             }
             let path = entry.path();
+            if self.passed_over.contains(&path) {
+                continue;
+            }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.each_below(&path, wanted, depth, visit);
-            } else if wanted.has(&path) && !self.passed_over.contains(&path) {
+            } else if wanted.has(&path) {
                 match std::fs::metadata(&path) {
                     Ok(found) if found.is_dir() => self.each_below(&path, wanted, depth, visit),
                     found => visit(&path, &found),
@@ -146,7 +151,7 @@ impl Wanted {
         match self {
             Wanted::Policies => is_yaml && !name.ends_with(".test.yaml") && !name.ends_with(".test.yml"),
             Wanted::Yaml => is_yaml,
-            Wanted::All => true,
+            Wanted::Bundles => [".json", ".pem", ".crt"].iter().any(|end| name.ends_with(end)),
         }
     }
 }

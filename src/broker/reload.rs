@@ -196,7 +196,7 @@ fn shown(faults: &Diagnostics) -> String {
 
 /// Gives a replaced set back when its last request has ended. Freeing a million policies takes long, so it must not be
 /// done by the thread of that request.
-fn retire(old: Arc<Rules>) {
+fn retire<T: Send + Sync + 'static>(old: Arc<T>) {
     if Arc::strong_count(&old) == 1 {
         return;
     }
@@ -211,4 +211,31 @@ fn retire(old: Arc<Rules>) {
     };
     // Without a thread to wait in, the last request frees it after all.
     let _ = std::thread::Builder::new().name("retire".to_owned()).spawn(wait);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Tells which thread freed it.
+    struct Freed(Sender<Option<String>>);
+
+    impl Drop for Freed {
+        fn drop(&mut self) {
+            self.0.send(std::thread::current().name().map(str::to_owned)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_request_that_ends_after_a_reload_does_not_free_the_old_set_itself() {
+        let (tell, told) = channel();
+        let old = Arc::new(Freed(tell));
+        let request = Arc::clone(&old);
+        retire(old);
+        assert!(told.try_recv().is_err(), "the request still uses it");
+        drop(request);
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap().as_deref(), Some("retire"));
+    }
 }

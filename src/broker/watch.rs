@@ -19,6 +19,8 @@ use crate::vocab::UnixMillis;
 const SHARE: u32 = 20;
 /// However long a look takes, there is another one by then.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Looks that may each see another change before somebody is told that nothing is loaded meanwhile.
+const PATIENCE: u32 = 30;
 /// A refused set is read again after this long, though no watched file changed: what was missing may be elsewhere.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -35,8 +37,8 @@ pub(super) struct Watched {
     contents: Option<Contents>,
     /// How long it took.
     pub(super) took: Duration,
-    /// A change that one look has seen.
-    pending: Option<Glance>,
+    /// A change that the last look saw, and how many have seen another one by then.
+    pending: Option<(Glance, u32)>,
     looks: u64,
     looked_at: Option<UnixMillis>,
 }
@@ -127,10 +129,14 @@ impl Broker {
     fn is_pending(&self, found: Glance) -> bool {
         let mut watched = self.watched();
         let before = watched.pending.take();
-        if found == watched.seen || before == Some(found) {
+        if found == watched.seen || before.is_some_and(|(before, _)| before == found) {
             return false;
         }
-        watched.pending = Some(found);
+        let streak = before.map_or(1, |(_, streak)| streak.saturating_add(1));
+        watched.pending = Some((found, streak));
+        if streak == PATIENCE {
+            tracing::warn!("the files have been changing at each of {PATIENCE} looks; they are read when they rest");
+        }
         true
     }
 

@@ -77,7 +77,8 @@ fn claims(global: &Global, file: &std::path::Path, depth: Depth) -> Result<Value
     serde_json::to_value(verdict).map_err(|error| Failed(error.to_string()))
 }
 
-fn read(file: &std::path::Path) -> Result<String, Failed> {
+/// A file's text, or that of standard input (`-`).
+pub(super) fn read(file: &std::path::Path) -> Result<String, Failed> {
     let failed = |error: std::io::Error| Failed(format!("{}: cannot be read: {error}", file.display()));
     let mut text = String::new();
     if file.as_os_str() == "-" {

@@ -10,8 +10,13 @@ use serde_json::Value as Json;
 
 use super::ConditionFault;
 
-/// Longest list or object that a condition may be given; a larger one is an evaluation error.
-const MAX_ITEMS: usize = 256;
+/// Longest list or object that a condition may be given; a larger one is an evaluation error, as are more values or
+/// bytes than these, in what it reads altogether.
+pub(super) const MAX_ITEMS: usize = 256;
+/// Most values: each item, member and object counts.
+pub(super) const MAX_VALUES: usize = 512;
+/// Most bytes of texts and names. An assertion has no more (`request::MAX_ASSERTION_BYTES`).
+pub(super) const MAX_BYTES: usize = 16 * 1024;
 
 /// Values by variable, converted once and then shared by every condition of a decision.
 pub struct Values(Vec<(&'static str, Value)>);
@@ -20,9 +25,10 @@ impl Values {
     /// Converts JSON values.
     ///
     /// # Errors
-    /// When one has a list or an object that is too long.
+    /// When there is more in them than a condition may be given.
     pub fn new(values: &[(&'static str, &Json)]) -> Result<Values, ConditionFault> {
-        let converted = values.iter().map(|(name, value)| Ok((*name, owned(value)?)));
+        let mut room = Room::new();
+        let converted = values.iter().map(|(name, value)| Ok((*name, room.owned(value)?)));
         converted.collect::<Result<Vec<_>, ConditionFault>>().map(Values)
     }
 
@@ -35,44 +41,86 @@ impl Values {
 pub(super) fn borrowed_object<'v>(
     members: impl Iterator<Item = (&'v String, &'v Json)>,
 ) -> Result<Box<dyn Val + 'v>, ConditionFault> {
-    let members = members.map(|(name, value)| Ok((CelMapKey::from(name.as_str()), borrowed(value)?)));
-    let map: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = members.collect::<Result<_, ConditionFault>>()?;
-    if map.len() > MAX_ITEMS { Err(too_long()) } else { Ok(Box::new(CelMap::from(map))) }
+    Room::new().borrowed_object(members)
 }
 
-fn borrowed(value: &Json) -> Result<Box<dyn Val + '_>, ConditionFault> {
-    Ok(match value {
-        Json::Null => Box::new(CelNull),
-        Json::Bool(value) => Box::new(CelBool::from(*value)),
-        Json::Number(number) => match whole_or_float(number)? {
-            Ok(whole) => Box::new(CelInt::from(whole)),
-            Err(float) => Box::new(CelDouble::from(float)),
-        },
-        Json::String(text) => Box::new(CelString::from(text.as_str())),
-        Json::Array(items) if items.len() > MAX_ITEMS => return Err(too_long()),
-        Json::Array(items) => {
-            let items: Vec<Box<dyn Val + '_>> = items.iter().map(borrowed).collect::<Result<_, _>>()?;
-            Box::new(CelList::from(items))
-        }
-        Json::Object(members) => borrowed_object(members.iter())?,
-    })
+/// What may still be converted.
+struct Room {
+    values: usize,
+    bytes: usize,
 }
 
-fn owned(value: &Json) -> Result<Value, ConditionFault> {
-    Ok(match value {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => whole_or_float(number)?.map_or_else(Value::Float, Value::Int),
-        Json::String(text) => Value::String(Arc::new(text.clone())),
-        Json::Array(items) if items.len() > MAX_ITEMS => return Err(too_long()),
-        Json::Array(items) => Value::List(Arc::new(items.iter().map(owned).collect::<Result<_, _>>()?)),
-        Json::Object(members) if members.len() > MAX_ITEMS => return Err(too_long()),
-        Json::Object(members) => {
-            let members = members.iter().map(|(name, value)| Ok((name.as_str().into(), owned(value)?)));
-            let map: HashMap<cel::objects::Key, Value> = members.collect::<Result<_, ConditionFault>>()?;
-            Value::Map(cel::objects::Map { map: Arc::new(map) })
+impl Room {
+    fn new() -> Room {
+        Room { values: MAX_VALUES, bytes: MAX_BYTES }
+    }
+
+    /// Takes the room of one value with this much text.
+    fn take(&mut self, bytes: usize) -> Result<(), ConditionFault> {
+        let left = self.values.checked_sub(1).zip(self.bytes.checked_sub(bytes));
+        (self.values, self.bytes) = left.ok_or_else(too_much)?;
+        Ok(())
+    }
+
+    fn borrowed_object<'v>(
+        &mut self,
+        members: impl Iterator<Item = (&'v String, &'v Json)>,
+    ) -> Result<Box<dyn Val + 'v>, ConditionFault> {
+        self.take(0)?;
+        let mut map: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = HashMap::new();
+        for (name, value) in members {
+            self.bytes = self.bytes.checked_sub(name.len()).ok_or_else(too_much)?;
+            map.insert(CelMapKey::from(name.as_str()), self.borrowed(value)?);
+            if map.len() > MAX_ITEMS {
+                return Err(too_long());
+            }
         }
-    })
+        Ok(Box::new(CelMap::from(map)))
+    }
+
+    fn borrowed<'v>(&mut self, value: &'v Json) -> Result<Box<dyn Val + 'v>, ConditionFault> {
+        if let Json::Object(members) = value {
+            return self.borrowed_object(members.iter());
+        }
+        self.take(value.as_str().map_or(0, str::len))?;
+        Ok(match value {
+            Json::Null | Json::Object(_) => Box::new(CelNull),
+            Json::Bool(value) => Box::new(CelBool::from(*value)),
+            Json::Number(number) => match whole_or_float(number)? {
+                Ok(whole) => Box::new(CelInt::from(whole)),
+                Err(float) => Box::new(CelDouble::from(float)),
+            },
+            Json::String(text) => Box::new(CelString::from(text.as_str())),
+            Json::Array(items) => {
+                check_length(items.len())?;
+                let items = items.iter().map(|item| self.borrowed(item));
+                Box::new(CelList::from(items.collect::<Result<Vec<_>, _>>()?))
+            }
+        })
+    }
+
+    fn owned(&mut self, value: &Json) -> Result<Value, ConditionFault> {
+        self.take(value.as_str().map_or(0, str::len))?;
+        Ok(match value {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => whole_or_float(number)?.map_or_else(Value::Float, Value::Int),
+            Json::String(text) => Value::String(Arc::new(text.clone())),
+            Json::Array(items) => {
+                check_length(items.len())?;
+                Value::List(Arc::new(items.iter().map(|item| self.owned(item)).collect::<Result<_, _>>()?))
+            }
+            Json::Object(members) => {
+                check_length(members.len())?;
+                let mut map: HashMap<cel::objects::Key, Value> = HashMap::new();
+                for (name, value) in members {
+                    self.bytes = self.bytes.checked_sub(name.len()).ok_or_else(too_much)?;
+                    map.insert(name.as_str().into(), self.owned(value)?);
+                }
+                Value::Map(cel::objects::Map { map: Arc::new(map) })
+            }
+        })
+    }
 }
 
 /// JSON's whole numbers become CEL's signed ones, so that `claims.count == 5` means what it says; one that does not fit
@@ -85,6 +133,14 @@ fn whole_or_float(number: &serde_json::Number) -> Result<Result<i64, f64>, Condi
     }
 }
 
+fn check_length(items: usize) -> Result<(), ConditionFault> {
+    if items > MAX_ITEMS { Err(too_long()) } else { Ok(()) }
+}
+
 fn too_long() -> ConditionFault {
     ConditionFault::new(format!("a list or an object has more than {MAX_ITEMS} items"))
+}
+
+fn too_much() -> ConditionFault {
+    ConditionFault::new(format!("there are more than {MAX_VALUES} values or {MAX_BYTES} bytes in what it reads"))
 }

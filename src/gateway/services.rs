@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use http::uri::Authority;
 use http::{Method, Uri};
+use serde::Serialize;
 use serde_json::json;
 
 use super::host::Host;
@@ -50,6 +51,32 @@ struct Entry {
     scopes: Vec<Scope>,
     users: Option<Vec<UserName>>,
     condition: Option<Condition>,
+}
+
+/// An entry of `allow`, to be shown. All its lines must hold.
+#[derive(Debug, Clone, Serialize)]
+pub struct Allowed {
+    /// Scopes that a token must have.
+    pub scopes: Vec<Scope>,
+    /// Users, one of which it must be for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<Vec<UserName>>,
+    /// What else must be true of the caller and its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+}
+
+impl std::fmt::Display for Allowed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = |items: Vec<&str>| items.join(" ");
+        let scopes = (!self.scopes.is_empty())
+            .then(|| format!("scope {}", words(self.scopes.iter().map(Scope::as_str).collect())));
+        let users =
+            self.users.as_ref().map(|users| format!("user {}", words(users.iter().map(UserName::as_str).collect())));
+        let condition = self.condition.as_ref().map(|condition| format!("condition {condition}"));
+        let all: Vec<String> = [scopes, users, condition].into_iter().flatten().collect();
+        formatter.write_str(&if all.is_empty() { "any token".to_owned() } else { all.join(", ") })
+    }
 }
 
 /// The fields of a service.
@@ -142,6 +169,12 @@ impl Services {
         self.by_host.get(host)
     }
 
+    /// The service of this name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Service>> {
+        self.by_host.values().find(|service| service.name.as_str() == name)
+    }
+
     /// Reports a service that claims the broker's own host: it would take the token endpoint's requests.
     pub fn keep_clear_of(&self, issuer: &IssuerUrl, faults: &mut Diagnostics) {
         let authority = issuer.as_str().parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
@@ -218,6 +251,15 @@ impl Service {
     #[must_use]
     pub fn name(&self) -> &ServiceName {
         &self.name
+    }
+
+    /// Its entries of `allow`: any of them admits.
+    pub fn allowed(&self) -> impl Iterator<Item = Allowed> {
+        self.allow.iter().map(|entry| Allowed {
+            scopes: entry.scopes.clone(),
+            users: entry.users.clone(),
+            condition: entry.condition.as_ref().map(|condition| condition.source().to_owned()),
+        })
     }
 
     pub(super) fn upstream(&self) -> &UpstreamAddress {

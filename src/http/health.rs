@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::error::no_store;
-use crate::broker::{Broker, LastReload};
+use crate::broker::{Broker, LastReload, Standing};
 
 /// Alive.
 pub(crate) async fn live() -> Response {
@@ -36,7 +36,7 @@ struct More {
 
 /// Ready: the store can commit.
 pub(crate) async fn ready(State(broker): State<Arc<Broker>>) -> Response {
-    readiness(&broker, None).await
+    readiness(&broker, &broker.standing(), None).await
 }
 
 /// The same, and how the last reload went. A refused one changes nothing of the answer's status: the old set serves.
@@ -44,11 +44,10 @@ pub(crate) async fn ready_in_full(State(broker): State<Arc<Broker>>) -> Response
     let standing = broker.standing();
     let loaded_at = standing.loaded_at.to_rfc3339();
     let more = More { policies: standing.in_force.policies, loaded_at, reload: standing.last_reload() };
-    readiness(&broker, Some(more)).await
+    readiness(&broker, &standing, Some(more)).await
 }
 
-async fn readiness(broker: &Broker, more: Option<More>) -> Response {
-    let standing = broker.standing();
+async fn readiness(broker: &Broker, standing: &Standing, more: Option<More>) -> Response {
     let policy_digest = standing.in_force.policy_digest.as_str();
     let answer = match broker.exchange.store.check().await {
         Ok(()) => (StatusCode::OK, Json(Readiness { status: "ready", policy_digest, more })).into_response(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
+use super::{HOUR, Identity, Kind, Lints, NamedBy, Narrow, SingleUse, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 pub(super) static KIND: Kind = Kind {
@@ -24,6 +24,10 @@ pub(super) static KIND: Kind = Kind {
     immutable: &["sub"],
     // The role of an ARN can be made again, and the token has no id of it.
     names: &[],
+    narrows: &[
+        Narrow::Value("/https:~1~1sts.amazonaws.com~1/aws_account"),
+        Narrow::Value("/https:~1~1sts.amazonaws.com~1/org_id"),
+    ],
     subject: None,
     caller_chosen: &["/https:~1~1sts.amazonaws.com~1/request_tags"],
     lints: Lints {

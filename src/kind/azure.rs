@@ -30,6 +30,7 @@ pub(super) static KIND: Kind = Kind {
     }),
     immutable: &["tid", "oid"],
     names: &[("xms_mirid", "oid"), ("xms_az_rid", "oid"), ("app_displayname", "appid")],
+    narrows: &[],
     subject: None,
     caller_chosen: &[],
     lints: Lints {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Fixed, HOUR, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin, Workload};
+use super::{Fixed, HOUR, Kind, Lints, NamedBy, Narrow, Shared, SingleUse, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of all organizations.
@@ -35,6 +35,12 @@ pub(super) static KIND: Kind = Kind {
         ("cluster_name", "cluster_id"),
         ("queue_key", "queue_id"),
         ("sub", "pipeline_id"),
+    ],
+    narrows: &[
+        Narrow::Value("build_branch"),
+        Narrow::Value("build_source"),
+        Narrow::Value("step_key"),
+        Narrow::Value("runner_environment"),
     ],
     subject: None,
     caller_chosen: &[],

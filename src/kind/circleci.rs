@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Fixed, HOUR, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
+use super::{Fixed, HOUR, Identity, Kind, Lints, NamedBy, Narrow, SingleUse, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 const SSH_RERUN: &str = "oidc.circleci.com/ssh-rerun";
@@ -24,6 +24,11 @@ pub(super) static KIND: Kind = Kind {
     tenant_pin: None,
     immutable: &["oidc.circleci.com/project-id", "oidc.circleci.com/org-id"],
     names: &[("oidc.circleci.com/vcs-origin", "oidc.circleci.com/project-id")],
+    narrows: &[
+        Narrow::Value("oidc.circleci.com/pipeline-definition-id"),
+        Narrow::Value("oidc.circleci.com/vcs-ref"),
+        Narrow::Value("oidc.circleci.com/context-ids"),
+    ],
     subject: None,
     caller_chosen: &[],
     lints: Lints {

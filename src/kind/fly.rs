@@ -21,6 +21,7 @@ pub(super) static KIND: Kind = Kind {
     tenant_pin: None,
     immutable: &["app_id", "org_id"],
     names: &[("app_name", "app_id"), ("org_name", "org_id"), ("machine_name", "machine_id"), ("sub", "app_id")],
+    narrows: &[],
     subject: None,
     caller_chosen: &[],
     lints: Lints {

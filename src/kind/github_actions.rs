@@ -4,7 +4,7 @@ mod subject;
 
 use std::time::Duration;
 
-use super::{Events, Fixed, HOUR, Kind, Lints, NamedBy, Shared, SingleUse, Subject, TenantPin, Workload};
+use super::{Events, Fixed, HOUR, Kind, Lints, NamedBy, Narrow, Shared, SingleUse, Subject, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of every repository on github.com. All others are one enterprise's own: `/SLUG` behind it, a host below
@@ -37,6 +37,14 @@ pub(super) static KIND: Kind = Kind {
         ("repository_owner", "repository_owner_id"),
         ("enterprise", "enterprise_id"),
         ("actor", "actor_id"),
+    ],
+    narrows: &[
+        Narrow::Value("ref"),
+        Narrow::Only("ref_protected", "true"),
+        Narrow::Value("event_name"),
+        Narrow::Value("environment"),
+        Narrow::Value("job_workflow_ref"),
+        Narrow::Value("runner_environment"),
     ],
     subject: Some(Subject { describe: subject::describe, doubt: subject::doubt }),
     caller_chosen: &[],

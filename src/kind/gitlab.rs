@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Events, Fixed, HOUR, Identity, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin, Workload};
+use super::{Events, Fixed, HOUR, Identity, Kind, Lints, NamedBy, Narrow, Shared, SingleUse, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The instance that everybody shares.
@@ -35,6 +35,14 @@ pub(super) static KIND: Kind = Kind {
         ("namespace_path", "namespace_id"),
         ("user_login", "user_id"),
         ("sub", "project_id"),
+    ],
+    narrows: &[
+        Narrow::Value("ref_path"),
+        Narrow::Only("ref_protected", "true"),
+        Narrow::Value("pipeline_source"),
+        Narrow::Value("environment"),
+        Narrow::Value("ci_config_ref_uri"),
+        Narrow::Value("runner_environment"),
     ],
     subject: None,
     caller_chosen: &[],

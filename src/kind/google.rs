@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin};
+use super::{HOUR, Identity, Kind, Lints, NamedBy, Narrow, Shared, SingleUse, TenantPin};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// It signs for every Google account, people's too. Its keys are on another host, which discovery names.
@@ -31,6 +31,7 @@ pub(super) static KIND: Kind = Kind {
     }),
     immutable: &["sub"],
     names: &[("email", "sub"), ("/google/compute_engine/instance_name", "/google/compute_engine/instance_id")],
+    narrows: &[Narrow::Value("/google/compute_engine/project_number")],
     subject: None,
     caller_chosen: &[],
     lints: Lints::NONE,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HOUR, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
+use super::{HOUR, Identity, Kind, Lints, NamedBy, Narrow, SingleUse, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 const SUBJECT_PREFIX: &str = "system:serviceaccount:";
@@ -39,6 +39,8 @@ pub(super) static KIND: Kind = Kind {
         ("/kubernetes.io/node/name", "/kubernetes.io/node/uid"),
         ("/kubernetes.io/secret/name", "/kubernetes.io/secret/uid"),
     ],
+    // A token that is bound to a pod ends with it.
+    narrows: &[Narrow::Value("sub"), Narrow::Presence("/kubernetes.io/pod/uid")],
     subject: None,
     caller_chosen: &[],
     lints: Lints {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HOUR, Kind, Lints, NamedBy, SingleUse};
+use super::{HOUR, Kind, Lints, NamedBy, Narrow, SingleUse};
 use crate::vocab::Algorithm;
 
 pub(super) static KIND: Kind = Kind {
@@ -23,6 +23,8 @@ pub(super) static KIND: Kind = Kind {
     immutable: &["sub"],
     // OpenID Connect Core §5.7: nothing but `sub` with `iss` identifies.
     names: &[("email", "sub"), ("preferred_username", "sub")],
+    // The client that asked (OpenID Connect Core §2, RFC 9068 §2.2), which many providers name.
+    narrows: &[Narrow::Value("azp"), Narrow::Value("client_id")],
     subject: None,
     caller_chosen: &[],
     lints: Lints::NONE,

@@ -42,6 +42,7 @@ pub(super) static KIND: Kind = Kind {
     immutable: &["sub"],
     // A SPIFFE ID is as lasting as the registration entries make it.
     names: &[],
+    narrows: &[],
     subject: None,
     caller_chosen: &[],
     lints: Lints {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Events, HOUR, Kind, Lints, NamedBy, Shared, SingleUse, TenantPin, Workload};
+use super::{Events, HOUR, Kind, Lints, NamedBy, Narrow, Shared, SingleUse, TenantPin, Workload};
 use crate::vocab::{Algorithm, ClaimType};
 
 /// The issuer of all organizations; `sub` has their names, and spaces in them.
@@ -41,6 +41,7 @@ pub(super) static KIND: Kind = Kind {
         ("terraform_organization_name", "terraform_organization_id"),
         ("sub", "terraform_workspace_id"),
     ],
+    narrows: &[Narrow::Value("terraform_run_phase")],
     subject: None,
     caller_chosen: &[],
     lints: Lints {

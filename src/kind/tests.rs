@@ -116,6 +116,40 @@ fn a_name_and_its_id_are_claims_of_the_kind() {
 }
 
 #[test]
+fn what_a_first_policy_narrows_by_is_a_claim_of_the_kind_and_of_no_single_run() {
+    const OF_ONE_RUN: [&str; 6] = ["jti", "exp", "iat", "nbf", "run_id", "sha"];
+    for kind in IssuerKind::ALL {
+        for claim in kind.narrows.iter().map(|narrow| narrow.claim()) {
+            let is_known = kind.open || claim == "sub" || kind.claims.iter().any(|(known, _)| *known == claim);
+            assert!(is_known && !kind.immutable.contains(&claim) && !OF_ONE_RUN.contains(&claim), "{kind}: {claim}");
+        }
+    }
+}
+
+#[test]
+fn a_tokens_kind_is_known_by_its_claims() {
+    for kind in IssuerKind::ALL.iter().copied() {
+        assert_eq!(likely(&object(kind.fixture.claims)), kind);
+    }
+    let moved = |kind: IssuerKind, iss: &str| {
+        let mut claims = object(kind.fixture.claims);
+        claims.insert("iss".to_owned(), iss.into());
+        likely(&claims)
+    };
+    for own in [IssuerKind::GITHUB_ACTIONS, IssuerKind::GITLAB, IssuerKind::KUBERNETES, IssuerKind::AWS] {
+        assert_eq!(moved(own, "https://own.acme.example"), own);
+    }
+    assert_eq!(
+        moved(IssuerKind::AZURE, "https://sts.windows.net/6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94/"),
+        IssuerKind::AZURE
+    );
+    let person = object(
+        r#"{ "iss": "https://idp.example", "sub": "1", "email": "a@b.example", "email_verified": true, "azp": "x" }"#,
+    );
+    assert_eq!(likely(&person), IssuerKind::OIDC);
+}
+
+#[test]
 fn the_documentation_has_every_kind_with_what_to_pin() {
     let row = |page: &'static str, kind: IssuerKind| {
         page.lines()

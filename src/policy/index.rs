@@ -40,6 +40,8 @@ struct Drawer {
     whole: bool,
     /// The lengths of beginnings that are filed, ascending.
     beginnings: Vec<usize>,
+    /// The policies that are filed by it.
+    members: Vec<u32>,
 }
 
 /// The policies of one value: the only one's number, or a stretch of `filed`. Without any: an empty place.
@@ -104,11 +106,11 @@ impl Index {
             };
             match label {
                 Label::Values(values) => {
-                    index.change_drawer(selector, |drawer| drawer.whole = true);
+                    index.change_drawer(selector, number, |drawer| drawer.whole = true);
                     filed.extend(values.iter().map(|value| (index.value(selector, value), number)));
                 }
                 Label::Beginning(text) => {
-                    index.change_drawer(selector, |drawer| drawer.add(text.len()));
+                    index.change_drawer(selector, number, |drawer| drawer.add(text.len()));
                     filed.push((index.beginning(selector, text.as_bytes()), number));
                 }
             }
@@ -132,6 +134,36 @@ impl Index {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// Visits the policies that some claims may satisfy together with this one, itself among them, until `visit` says no.
+    /// A claim that may be a list can satisfy lines on several values at once.
+    pub(super) fn visit_compatible(
+        &self,
+        policy: &Policy,
+        may_be_list: impl Fn(&Selector) -> bool,
+        mut visit: impl FnMut(u32) -> bool,
+    ) {
+        if !self.unfiled.iter().all(|number| visit(*number)) {
+            return;
+        }
+        for drawer in &self.drawers {
+            let line = policy.lines.iter().find(|line| line.selector == drawer.selector);
+            let values = line.and_then(|line| line.matcher.named_values()).filter(|_| !may_be_list(&drawer.selector));
+            let mut found = Vec::new();
+            let members = match values {
+                Some(values) => {
+                    values.iter().for_each(|value| self.look_up(drawer, &value.to_json(), &mut found));
+                    found.sort_unstable();
+                    found.dedup();
+                    &found
+                }
+                None => &drawer.members,
+            };
+            if !members.iter().all(|number| visit(*number)) {
+                return;
+            }
+        }
     }
 
     fn look_up(&self, drawer: &Drawer, value: &Value, found: &mut Vec<u32>) {
@@ -170,15 +202,15 @@ impl Index {
         Counts(hashes)
     }
 
-    fn change_drawer(&mut self, selector: &Arc<Selector>, change: impl FnOnce(&mut Drawer)) {
-        match self.drawers.iter_mut().find(|drawer| drawer.selector == *selector) {
-            Some(drawer) => change(drawer),
-            None => {
-                let mut drawer = Drawer { selector: Arc::clone(selector), whole: false, beginnings: Vec::new() };
-                change(&mut drawer);
-                self.drawers.push(drawer);
-            }
+    fn change_drawer(&mut self, selector: &Arc<Selector>, number: u32, change: impl FnOnce(&mut Drawer)) {
+        if let Some(drawer) = self.drawers.iter_mut().find(|drawer| drawer.selector == *selector) {
+            drawer.members.push(number);
+            return change(drawer);
         }
+        let selector = Arc::clone(selector);
+        let mut drawer = Drawer { selector, whole: false, beginnings: Vec::new(), members: vec![number] };
+        change(&mut drawer);
+        self.drawers.push(drawer);
     }
 
     fn put_away(&mut self, filed: &[(u64, u32)]) {

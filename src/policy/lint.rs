@@ -13,11 +13,13 @@ mod issuers;
 mod names;
 mod origin;
 mod patterns;
+mod set;
 mod strict;
 mod tenant;
 
 pub(super) use findings::{Findings, Linter, Most};
 pub use issuers::check_issuers;
+pub(super) use set::SetFindings;
 pub use strict::{check_services, check_users};
 
 use std::time::Duration;
@@ -89,6 +91,8 @@ lints! {
     EXPIRES_SOON: Warning, Document, "expires-soon", "a policy that ends within 30 days";
     DISABLED_ISSUER: Warning, Document, "disabled-issuer", "a policy of an issuer that is disabled";
     LINT_ALLOW: Warning, Document, "lint-allow", "a `# lint: allow` that allows nothing, or gives no reason";
+    AMBIGUOUS_OVERLAP: Warning, Set, "ambiguous-overlap", "tokens that two policies admit as different users";
+    SHADOWED_POLICY: Warning, Set, "shadowed-policy", "a policy that another one makes superfluous";
     UNKNOWN_USER: Error, Set, "unknown-user", "strict: a user that does not exist";
     UNKNOWN_SERVICE: Error, Set, "unknown-service", "strict: a scope of a service that does not exist";
 }

@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use super::document::Desk;
 use super::index::Index;
 use super::intern::Interner;
-use super::lint::{Linter, Most};
+use super::lint::{Linter, Most, SetFindings};
 use super::reads::ClaimsRead;
-use super::{Policy, document};
+use super::{Policy, document, overlap};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::Issuers;
 use crate::vocab::{IssuerName, PolicyName, UnixTime};
@@ -61,13 +61,29 @@ impl PolicySet {
             here.sort_by_line();
             faults.extend(most.keep(here));
         });
+        let mut together = Diagnostics::new();
+        let findings = (!faults.has_errors()).then(|| SetFindings::new(now, &mut together));
+        let by_issuer = issued(by_issuer, issuers, findings);
+        faults.extend(most.keep(together));
         most.rest(directory, faults);
-        let issued = by_issuer.into_iter().map(|(issuer, mut policies)| {
-            policies.shrink_to_fit();
-            let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));
-            (issuer, Issued { policies, index, claims_read })
-        });
-        PolicySet { by_issuer: issued.collect(), digest: hex(digest.finish().as_ref()) }
+        PolicySet { by_issuer, digest: hex(digest.finish().as_ref()) }
+    }
+
+    /// The set of one text, as if its file were the only one.
+    #[must_use]
+    pub fn of_text(source: &Source, issuers: &Issuers, now: UnixTime, faults: &mut Diagnostics) -> PolicySet {
+        let mut found = Found::default();
+        read_text(source, (issuers, now), &mut Interner::default(), &mut found);
+        let mut by_issuer: BTreeMap<IssuerName, Vec<Policy>> = BTreeMap::new();
+        for policy in found.policies {
+            by_issuer.entry(policy.issuer.clone()).or_default().push(policy);
+        }
+        faults.extend(found.faults);
+        let mut together = Diagnostics::new();
+        let findings = (!faults.has_errors()).then(|| SetFindings::new(now, &mut together));
+        let by_issuer = issued(by_issuer, issuers, findings);
+        faults.extend(together);
+        PolicySet { by_issuer, digest: hex(digest(&SHA256, source.text().as_bytes()).as_ref()) }
     }
 
     /// SHA-256 over the files' names and contents.
@@ -158,15 +174,37 @@ fn read_all(files: &[PathBuf], with: (&Issuers, UnixTime), mut merge: impl FnMut
     });
 }
 
-fn read(file: &Path, (issuers, now): (&Issuers, UnixTime), intern: &mut Interner) -> Found {
+fn read(file: &Path, with: (&Issuers, UnixTime), intern: &mut Interner) -> Found {
     let mut found = Found::default();
     let Some(source) = Source::read(file, &mut found.faults) else { return found };
     found.digest = Some(digest(&SHA256, source.text().as_bytes()));
-    let mut desk = Desk { source: &source, issuers, intern, linter: Linter::open(&source, now) };
-    yaml::each_document(&source, &mut found.faults, |node, faults| {
+    read_text(&source, with, intern, &mut found);
+    found
+}
+
+fn read_text(source: &Source, (issuers, now): (&Issuers, UnixTime), intern: &mut Interner, found: &mut Found) {
+    let mut desk = Desk { source, issuers, intern, linter: Linter::open(source, now) };
+    yaml::each_document(source, &mut found.faults, |node, faults| {
         found.policies.extend(document::read(node, &mut desk, faults));
     });
-    found
+}
+
+/// Indexes the policies of each issuer, and looks through them together unless the set is faulty: nobody knows yet what
+/// such a set will say.
+fn issued(
+    by_issuer: BTreeMap<IssuerName, Vec<Policy>>,
+    issuers: &Issuers,
+    mut findings: Option<SetFindings<'_>>,
+) -> BTreeMap<IssuerName, Issued> {
+    let issued = by_issuer.into_iter().map(|(name, mut policies)| {
+        policies.shrink_to_fit();
+        let (index, claims_read) = (Index::build(&policies), ClaimsRead::of(&policies));
+        if let (Some(issuer), Some(findings)) = (issuers.by_name(name.as_str()), &mut findings) {
+            overlap::check(&policies, &index, issuer, findings);
+        }
+        (name, Issued { policies, index, claims_read })
+    });
+    issued.collect()
 }
 
 /// Where each name was first used.

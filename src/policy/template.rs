@@ -115,11 +115,31 @@ impl Template {
         })
     }
 
+    /// Whether some claims make it this user.
+    pub(super) fn can_be(&self, user: &UserName) -> bool {
+        match self {
+            Template::Fixed { user: own, .. } => own.as_ref() == Some(user),
+            Template::Filled { parts, .. } => fits(parts, user.as_str()),
+        }
+    }
+
     /// The user for these claims; `None` when they make no user name.
     pub(super) fn user(&self, claims: &Map<String, Value>) -> Option<UserName> {
         match self {
             Template::Fixed { user, .. } => user.clone(),
             Template::Filled { .. } => UserName::parse(&self.render(claims)?).ok(),
+        }
+    }
+}
+
+/// Whether some claims, none of them empty, turn these parts into the text.
+fn fits(parts: &[Part], text: &str) -> bool {
+    match parts {
+        [] => text.is_empty(),
+        [Part::Text(own), rest @ ..] => text.strip_prefix(own.as_str()).is_some_and(|text| fits(rest, text)),
+        [Part::Claim(_)] => !text.is_empty(),
+        [Part::Claim(_), rest @ ..] => {
+            text.char_indices().skip(1).any(|(end, _)| text.get(end..).is_some_and(|text| fits(rest, text)))
         }
     }
 }
@@ -149,6 +169,23 @@ mod tests {
         for absent in ["{gone}", "{list}", "{empty}", "{/a}"] {
             assert_eq!(render(absent), None, "{absent}");
         }
+    }
+
+    #[test]
+    fn whom_a_template_can_become_is_known() {
+        let can_be = |source: &str, user: &str| parse(source).unwrap().can_be(&UserName::parse(user).unwrap());
+        assert!(
+            can_be("gha-{id}", "gha-7")
+                && can_be("{a}-{b}", "x-y-z")
+                && can_be("{a}x", "xx")
+                && can_be("fixed", "fixed")
+        );
+        assert!(
+            !can_be("gha-{id}", "gha-")
+                && !can_be("gha-{id}", "other")
+                && !can_be("{a}-{b}", "xy")
+                && !can_be("fixed", "fixe")
+        );
     }
 
     #[test]

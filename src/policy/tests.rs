@@ -1,7 +1,9 @@
 //! Policies as an operator writes them: loaded from files, decided over claims.
 
 mod deciding;
+mod lints;
 mod loading;
+mod overlap;
 mod shipped;
 
 use std::path::Path;

@@ -150,6 +150,14 @@ impl Setup {
         self
     }
 
+    /// Replaces a text in an issuer's settings.
+    pub fn in_issuer(mut self, name: &str, old: &str, new: &str) -> Setup {
+        let settings = self.issuers.get_mut(name).expect("the issuer is there");
+        assert!(settings.contains(old), "no {old:?} in {settings}");
+        *settings = settings.replace(old, new);
+        self
+    }
+
     /// Adds or replaces a policy file.
     pub fn policy(self, name: &str, text: &str) -> Setup {
         self.file(&format!("policies/{name}.yaml"), text)
