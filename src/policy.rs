@@ -29,9 +29,9 @@ pub mod shadow;
 pub mod stale;
 mod template;
 mod test_cases;
-mod unmet;
 #[cfg(test)]
 mod tests;
+mod unmet;
 mod witness;
 
 pub use decide::{Decision, Judgement, Permit, PolicyRefusal, ShadowVerdict, TokenTerms, decide, judge};

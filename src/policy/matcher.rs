@@ -138,6 +138,15 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
+    /// The JSON value that it is.
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Scalar::Text(text) => Value::from(text.as_str()),
+            Scalar::Number(number) => Value::Number(number.clone()),
+            Scalar::Boolean(value) => Value::Bool(*value),
+        }
+    }
+
     /// Whether this JSON value is it.
     pub(super) fn is(&self, found: &Value) -> bool {
         match (self, found) {
@@ -145,14 +154,6 @@ impl Scalar {
             (Scalar::Boolean(wanted), Value::Bool(found)) => wanted == found,
             (Scalar::Number(wanted), Value::Number(found)) => equal(found, wanted),
             _ => false,
-        }
-    }
-
-    pub(super) fn to_json(&self) -> Value {
-        match self {
-            Scalar::Text(text) => Value::from(text.as_str()),
-            Scalar::Number(number) => Value::Number(number.clone()),
-            Scalar::Boolean(value) => Value::Bool(*value),
         }
     }
 }
