@@ -167,6 +167,31 @@ async fn refused_claims_say_by_how_much_and_what_was_expected_and_found() {
 }
 
 #[tokio::test]
+async fn a_scope_or_an_audience_that_is_not_granted_is_named_beside_what_is() {
+    let broker = TestBroker::start().await;
+    for (field, asked, cause, expected) in [
+        (
+            "scope",
+            "service:my-api admin",
+            "mint.scope",
+            "scope admin is not granted; granted: service:billing/* service:my-api",
+        ),
+        (
+            "resource",
+            "https://other.example/",
+            "mint.target",
+            "https://other.example/ is not granted; granted: https://broker.example.com",
+        ),
+    ] {
+        let reply = broker.token_and(broker.partner().assertion(), &[(field, asked)]).await;
+        let told = broker.explain_reply(&reply).await;
+        assert_eq!((told["cause"].as_str(), told["policies"]["user"].as_str()), (Some(cause), Some("partner-build")));
+        assert!(told["detail"].as_str().unwrap().contains(expected), "{}", told["detail"]);
+        assert!(!reply.text().contains("granted:"), "a caller learns none of it");
+    }
+}
+
+#[tokio::test]
 async fn a_signature_that_does_not_hold_says_nothing_of_policies() {
     let broker = TestBroker::start().await;
     let forged = broker.partner().assertion().secretly_signed_by(&TestKey::rsa("rsa-b")).compact();

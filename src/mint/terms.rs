@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::{MintFault, SignedToken, Signer, TokenClaims, WorkloadOrigin};
 use crate::clock::{Clock, random_bytes};
 use crate::policy::Permit;
-use crate::vocab::{Audience, IssuerUrl, Scopes, TokenId, UnixTime};
+use crate::vocab::{Audience, IssuerUrl, Scope, Scopes, TokenId, UnixTime, shown};
 use crate::workload::WorkloadUser;
+
+/// Most characters of a request's text that an operator is shown.
+const SHOWN_CHARACTERS: usize = 120;
 
 /// What every token has unless a policy is stricter.
 #[derive(Debug, Clone)]
@@ -32,11 +35,21 @@ pub struct Wanted<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum GrantRefusal {
     /// A scope that the grant does not cover (RFC 6749 §5.2).
-    #[error("the scope is wider than what is granted")]
-    Scope,
+    #[error("the scope {asked} is not granted; granted: {granted}")]
+    Scope {
+        /// The first such scope, as it may be shown.
+        asked: String,
+        /// What is granted.
+        granted: String,
+    },
     /// An audience that the grant does not have (RFC 8707 §2).
-    #[error("the target is not one of the granted audiences")]
-    Target,
+    #[error("the audience {asked} is not granted; granted: {granted}")]
+    Target {
+        /// The first such audience, as it may be shown.
+        asked: String,
+        /// What is granted.
+        granted: String,
+    },
     /// The assertion ends too soon for a token that must not outlive it.
     #[error("the assertion has expired, and the token may not outlive it")]
     WithinAssertion,
@@ -50,8 +63,8 @@ impl GrantRefusal {
     #[must_use]
     pub fn cause(&self) -> &'static str {
         match self {
-            GrantRefusal::Scope => "mint.scope",
-            GrantRefusal::Target => "mint.target",
+            GrantRefusal::Scope { .. } => "mint.scope",
+            GrantRefusal::Target { .. } => "mint.target",
             GrantRefusal::WithinAssertion => "mint.within_assertion",
             GrantRefusal::Fault(fault) => fault.cause(),
         }
@@ -99,11 +112,20 @@ fn origin(permit: &Permit) -> WorkloadOrigin {
 }
 
 fn scopes(granted: &Scopes, wanted: Option<&Scopes>) -> Result<Scopes, GrantRefusal> {
-    match wanted {
-        None => Ok(granted.clone()),
-        Some(wanted) if wanted.iter().all(|scope| granted.cover(scope)) => Ok(wanted.clone()),
-        Some(_) => Err(GrantRefusal::Scope),
+    let Some(wanted) = wanted else { return Ok(granted.clone()) };
+    match wanted.iter().find(|scope| !granted.cover(scope)) {
+        None => Ok(wanted.clone()),
+        Some(scope) => Err(GrantRefusal::Scope {
+            asked: shown(scope.as_str(), SHOWN_CHARACTERS),
+            granted: several(granted.iter().map(Scope::as_str)),
+        }),
     }
+}
+
+/// What is granted, as an operator reads it.
+fn several<'a>(granted: impl Iterator<Item = &'a str>) -> String {
+    let listed = granted.collect::<Vec<_>>().join(" ");
+    if listed.is_empty() { "nothing".to_owned() } else { shown(&listed, 4 * SHOWN_CHARACTERS) }
 }
 
 fn audiences(
@@ -118,8 +140,11 @@ fn audiences(
     if targets.is_empty() {
         return Ok(granted);
     }
-    if !targets.iter().all(|target| granted.contains(target)) {
-        return Err(GrantRefusal::Target);
+    if let Some(target) = targets.iter().find(|target| !granted.contains(target)) {
+        return Err(GrantRefusal::Target {
+            asked: shown(target.as_str(), SHOWN_CHARACTERS),
+            granted: several(granted.iter().map(Audience::as_str)),
+        });
     }
     let mut wanted = targets.to_vec();
     wanted.sort();
