@@ -104,7 +104,7 @@ async fn every_reload_is_recorded_with_what_was_in_force_before_and_after_and_wh
     let records = broker.reload_records().await;
     let [reloaded, refused] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((&reloaded["outcome"], &reloaded["trigger"]), (&json!("reloaded"), &json!("signal")));
-    assert_eq!((&reloaded["policy_digest"], &reloaded["policies"]), (&after, &json!(6)));
+    assert_eq!((&reloaded["policy_digest"], &reloaded["in_force"]["policies"]), (&after, &json!(6)));
     assert_eq!((&reloaded["before"]["policy_digest"], &reloaded["before"]["policies"]), (&before, &json!(5)));
     assert_eq!(reloaded["trace_id"].as_str().unwrap().len(), 32);
     let explain = Request::new("POST", "/admin/v1/explain").header("Content-Type", "application/json");
