@@ -104,9 +104,12 @@ async fn every_reload_is_recorded_with_what_was_in_force_before_and_after_and_wh
     let records = broker.reload_records().await;
     let [reloaded, refused] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((&reloaded["outcome"], &reloaded["trigger"]), (&json!("reloaded"), &json!("signal")));
-    assert_eq!((&reloaded["policy_digest"], &reloaded["policies"]), (&after, &json!(6)));
+    assert_eq!((&reloaded["policy_digest"], &reloaded["in_force"]["policies"]), (&after, &json!(6)));
     assert_eq!((&reloaded["before"]["policy_digest"], &reloaded["before"]["policies"]), (&before, &json!(5)));
     assert_eq!(reloaded["trace_id"].as_str().unwrap().len(), 32);
+    let explain = Request::new("POST", "/admin/v1/explain").header("Content-Type", "application/json");
+    let explained = admin.send(&explain.body(format!("{{\"trace\":{}}}", refused["trace_id"]))).await;
+    assert_eq!(explained.status, 404, "a reload is no exchange: {}", explained.text());
     assert_eq!((&refused["outcome"], &refused["trigger"]), (&json!("refused"), &json!("admin_api")));
     assert_eq!((&refused["cause"], &refused["faults"]), (&json!("reload.faults"), &json!(1)));
     assert_eq!((&refused["policy_digest"], &refused["before"]), (&after, &Value::Null));

@@ -196,7 +196,7 @@ async fn bundles_services_and_the_configuration_itself_are_watched() {
     write(&broker, "services/my-api.yaml", service);
     broker.looks(&watching).await;
     broker.looks(&watching).await;
-    assert_eq!(broker.reload_records().await[1]["services"], 1);
+    assert_eq!(broker.reload_records().await[1]["in_force"]["services"], 1);
 
     broker.rewrite("kind: oidc,", "kind: oidc, disabled: true,");
     broker.looks(&watching).await;

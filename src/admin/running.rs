@@ -107,7 +107,7 @@ async fn explain(State(broker): State<Arc<Broker>>, Body(asked): Body<Explain>) 
             let trace = TraceId::parse(&trace)?;
             let missing = || {
                 Problem::missing(format!(
-                    "no audit record has the trace id {trace}; it may be another broker's, or no exchange's"
+                    "no exchange has the trace id {trace}; it may be another broker's, or a reload's: `audit query` shows those"
                 ))
             };
             exchange.explain_trace(&trace, depth).await?.map(Json).ok_or_else(missing)

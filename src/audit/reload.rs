@@ -92,7 +92,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings: Option<usize>,
     trigger: Trigger,
-    #[serde(flatten)]
+    /// As an exchange's record has it. The counts are not beside it: an exchange's `policies` are names.
+    policy_digest: &'a str,
     in_force: &'a LoadedSet,
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<&'a LoadedSet>,
@@ -112,6 +113,7 @@ impl ReloadEvent<'_> {
             faults: None,
             warnings: None,
             trigger: self.trigger,
+            policy_digest: &self.in_force.policy_digest,
             in_force: self.in_force,
             before: None,
         };

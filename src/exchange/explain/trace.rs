@@ -22,6 +22,10 @@ impl Exchange {
         let Some(record) = Observed::parse(&entry.json) else {
             return Err(StoreFault(format!("audit record {} cannot be read", entry.position)));
         };
+        // A reload has a trace id too, and no token to explain.
+        if record.event != "exchange" {
+            return Ok(None);
+        }
         let rules = self.rules.load_full();
         let issuer = record.issuer_name.as_deref().and_then(|name| rules.issuers.by_name(name)).map(|issuer| &**issuer);
         let mut verdict = self.told(&record, &rules, issuer).await;
