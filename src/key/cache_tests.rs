@@ -11,6 +11,7 @@ use super::super::schedule::{COOLDOWN, LOOK_AGAIN, WAIT};
 use super::*;
 use crate::config::IssuerSettings;
 use crate::issuer::tests::{issuers, settings};
+use crate::kind::IssuerKind;
 use crate::store::sqlite::Sqlite;
 use crate::vocab::{IssuerUrl, UnixTime};
 
@@ -331,7 +332,7 @@ async fn good_keys_survive_a_restart_in_the_store_and_their_age_goes_on() {
     };
     let after = restart(partner()).await;
     assert_eq!((after.held("a"), after.script.calls(), after.cache.status().restored), (Ok(()), 0, true));
-    after.clock.advance(after.cache.issuer().stale_keys_for() + LOOK_AGAIN);
+    after.clock.advance(after.cache.issuer.stale_keys_for() + LOOK_AGAIN);
     assert_eq!(after.find("a").await, Err("key.unavailable"));
 
     let moved = IssuerSettings { url: Some(IssuerUrl::parse("https://other.example").unwrap()), ..partner() };
@@ -341,8 +342,8 @@ async fn good_keys_survive_a_restart_in_the_store_and_their_age_goes_on() {
 #[tokio::test]
 async fn kept_keys_that_cannot_be_read_are_left() {
     let bench = Bench::new(partner(), [set_of(&["a"])]);
-    let source = bench.cache.issuer().key_source();
-    let issuer = bench.cache.issuer().name().clone();
+    let source = bench.cache.issuer.key_source();
+    let issuer = bench.cache.issuer.name().clone();
     let record = |body: &[u8]| KeySetRecord {
         issuer: issuer.clone(),
         source: source.clone(),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::cache::{Cache, World, purpose};
+use super::cache::{Cache, World};
 use super::fetch::{HttpFetch, Limits, Proxy, read_file};
 use super::key_set::{KeySet, KeySetFault};
+use super::source::purpose;
 use super::x509_svid::{self, End};
 use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, X509Svid, X509SvidRefusal, report};
 use crate::client_auth::{UnverifiedAssertion, UnverifiedCertificate};
@@ -63,8 +64,8 @@ impl Drop for Entry {
 impl Keys {
     /// Starts fetching the keys of every enabled issuer, inside a Tokio runtime, and does not wait for any. At a reload
     /// the caches of issuers whose settings are the same go on; those of the others stop when `previous` is dropped, and
-    /// what they hold serves until the new ones have fetched, if it is from the same place. Files are read again; one
-    /// that cannot be read now keeps what it gave before. Good answers are kept in `store`, where there is one.
+    /// what they hold serves until the new ones have fetched, if it is from the same place. Files are read again, key
+    /// sets and bootstrap bundles; one that cannot be read now keeps what it gave before. Good answers are kept in `store`, where there is one.
     #[must_use]
     pub fn start(
         issuers: &Issuers,
@@ -245,7 +246,7 @@ impl Entry {
             Previous::Running(keys) => keys.entries.get(issuer.name()),
             Previous::Nothing | Previous::Kept(_) => None,
         };
-        if let Some(entry) = before.filter(|entry| !is_file && entry.cache.issuer().settings() == issuer.settings()) {
+        if let Some(entry) = before.filter(|entry| !is_file && entry.cache.is_as_before(issuer)) {
             return Arc::clone(entry);
         }
         let cache = Arc::new(Cache::new(Arc::clone(issuer), world.clone()));
