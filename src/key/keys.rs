@@ -114,7 +114,9 @@ impl Keys {
     }
 
     /// The keys that may have signed an assertion: one, unless several clusters share the `iss` and more than one of them
-    /// has a key with the header's `kid`. Which of those signed it is for `claims` to find out.
+    /// has a key with the header's `kid`. Which of those signed it is for `claims` to find out. Here the signature only
+    /// says whether another answer of an issuer could matter: a cluster that publishes its neighbour's next `kid` must not
+    /// hide that the neighbour's keys are old.
     ///
     /// # Errors
     /// See [`KeyFailure`]; with several issuers [`KeyFailure::Unavailable`] comes first, since the key may be theirs.
@@ -124,12 +126,13 @@ impl Keys {
         assertion: &UnverifiedAssertion,
     ) -> Result<Vec<CandidateKey>, KeyFailure> {
         let looked = self.look(issuers, assertion);
-        if looked.found.is_empty() && !looked.worth_asking.is_empty() {
-            // All at once: one that hangs must not use up the time of the others.
-            futures_util::future::join_all(looked.worth_asking.iter().map(|cache| cache.ask())).await;
-            return self.look(issuers, assertion).outcome();
+        if looked.worth_asking.is_empty() || looked.has_signer(assertion) {
+            return looked.outcome();
         }
-        looked.outcome()
+        // All at once: one that hangs must not use up the time of the others.
+        futures_util::future::join_all(looked.worth_asking.iter().map(|cache| cache.ask())).await;
+        let looked = self.look(issuers, assertion);
+        if looked.has_signer(assertion) { looked.outcome() } else { looked.outcome_without_signer() }
     }
 
     /// The whole key set of an issuer, as it is held now or after the fetch that this asks for.
@@ -172,41 +175,31 @@ impl Keys {
     fn look(&self, issuers: &TrustedIssuers, assertion: &UnverifiedAssertion) -> Looked<'_> {
         let mut looked = Looked::default();
         for issuer in issuers.iter() {
-            match self.look_at(issuer, assertion) {
+            let outcome = self.look_at(issuer, assertion);
+            if may_change(&outcome) {
+                looked.worth_asking.extend(self.entry_of(issuer.name()).ok().map(|entry| &entry.cache));
+            }
+            match outcome {
                 Ok(key) => looked.found.push(CandidateKey { issuer: issuer.clone(), key }),
-                Err((failure, cache)) => {
-                    looked.worth_asking.extend(cache);
-                    looked.failures.push(failure);
-                }
+                Err(failure) => looked.failures.push(failure),
             }
         }
         looked
     }
 
-    /// The key among those held; or why not, with the cache that a fetch might change it in.
-    fn look_at(
-        &self,
-        issuer: &TrustedIssuer,
-        assertion: &UnverifiedAssertion,
-    ) -> Result<VerifyingKey, (KeyFailure, Option<&Arc<Cache>>)> {
+    /// The key among those held; or why not.
+    fn look_at(&self, issuer: &TrustedIssuer, assertion: &UnverifiedAssertion) -> Result<VerifyingKey, KeyFailure> {
         let algorithm = assertion.unverified_algorithm();
         let id = assertion.unverified_key_id();
         // Both cost nothing, and neither may cause a fetch.
         if !issuer.algorithms().contains(&algorithm) {
             let allowed: Vec<&str> = issuer.algorithms().iter().map(|known| known.name()).collect();
-            return Err((KeyRefusal::AlgorithmNotAllowed { algorithm, allowed: allowed.join(", ") }.into(), None));
+            return Err(KeyRefusal::AlgorithmNotAllowed { algorithm, allowed: allowed.join(", ") }.into());
         }
         if id.is_none() && !issuer.settings().allow_missing_kid {
-            return Err((KeyRefusal::MissingKeyId.into(), None));
+            return Err(KeyRefusal::MissingKeyId.into());
         }
-        let cache = &self.entry_of(issuer.name()).map_err(|failure| (failure, None))?.cache;
-        cache.find(id, algorithm).map_err(|failure| {
-            let may_change = match &failure {
-                KeyFailure::Unavailable { .. } | KeyFailure::Refusal(KeyRefusal::Unknown { .. }) => Some(cache),
-                KeyFailure::Refusal(_) | KeyFailure::Certificate(_) => None,
-            };
-            (failure, may_change)
-        })
+        self.entry_of(issuer.name())?.cache.find(id, algorithm)
     }
 
     /// How every issuer's keys stand, in the configuration's order; disabled issuers have none.
@@ -275,15 +268,29 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    fn outcome(self) -> Result<Vec<CandidateKey>, KeyFailure> {
-        if !self.found.is_empty() {
-            return Ok(self.found);
-        }
-        let is_unavailable = |failure: &KeyFailure| matches!(failure, KeyFailure::Unavailable { .. });
-        let mut failures = self.failures;
-        let first = failures.iter().position(is_unavailable).unwrap_or(0);
-        if failures.is_empty() { Err(KeyRefusal::NoneFits.into()) } else { Err(failures.swap_remove(first)) }
+    fn has_signer(&self, assertion: &UnverifiedAssertion) -> bool {
+        self.found.iter().any(|one| one.key.verify(assertion.signing_input(), assertion.signature()))
     }
+
+    fn outcome(self) -> Result<Vec<CandidateKey>, KeyFailure> {
+        if self.found.is_empty() { self.outcome_without_signer() } else { Ok(self.found) }
+    }
+
+    /// Where keys cannot be had, theirs may be the one that signed; a key that did not says nothing about that.
+    fn outcome_without_signer(mut self) -> Result<Vec<CandidateKey>, KeyFailure> {
+        let is_unavailable = |failure: &KeyFailure| matches!(failure, KeyFailure::Unavailable { .. });
+        match self.failures.iter().position(is_unavailable) {
+            Some(unavailable) => Err(self.failures.swap_remove(unavailable)),
+            None if !self.found.is_empty() => Ok(self.found),
+            None if self.failures.is_empty() => Err(KeyRefusal::NoneFits.into()),
+            None => Err(self.failures.swap_remove(0)),
+        }
+    }
+}
+
+/// Whether another answer of the issuer might change what a header finds there.
+fn may_change(outcome: &Result<VerifyingKey, KeyFailure>) -> bool {
+    matches!(outcome, Err(KeyFailure::Unavailable { .. } | KeyFailure::Refusal(KeyRefusal::Unknown { .. })))
 }
 
 /// An agent may start after us, so that it is not there is a warning.
