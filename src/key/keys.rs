@@ -19,7 +19,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer, TrustedIssuers};
 use crate::json;
 use crate::store::{KeySetRecord, Store};
-use crate::vocab::{IssuerName, UnixTime};
+use crate::vocab::{IssuerName, KeyId, UnixTime};
 
 /// The keys of all configured issuers.
 pub struct Keys {
@@ -116,7 +116,7 @@ impl Keys {
     /// The keys that may have signed an assertion: one, unless several clusters share the `iss` and more than one of them
     /// has a key with the header's `kid`. Which of those signed it is for `claims` to find out. Here the signature only
     /// says whether another answer of an issuer could matter: a cluster that publishes its neighbour's next `kid` must not
-    /// hide that the neighbour's keys are old.
+    /// hide that the neighbour's keys are old, and without a `kid` the only key that fits may be the one before a rotation.
     ///
     /// # Errors
     /// See [`KeyFailure`]; with several issuers [`KeyFailure::Unavailable`] comes first, since the key may be theirs.
@@ -176,7 +176,7 @@ impl Keys {
         let mut looked = Looked::default();
         for issuer in issuers.iter() {
             let outcome = self.look_at(issuer, assertion);
-            if may_change(&outcome) {
+            if may_change(&outcome, assertion.unverified_key_id()) {
                 looked.worth_asking.extend(self.entry_of(issuer.name()).ok().map(|entry| &entry.cache));
             }
             match outcome {
@@ -288,9 +288,17 @@ impl Looked<'_> {
     }
 }
 
-/// Whether another answer of the issuer might change what a header finds there.
-fn may_change(outcome: &Result<VerifyingKey, KeyFailure>) -> bool {
-    matches!(outcome, Err(KeyFailure::Unavailable { .. } | KeyFailure::Refusal(KeyRefusal::Unknown { .. })))
+/// Whether another answer of the issuer might change what a header finds there. Without a `kid` that is also so for a key
+/// that was found: it is whichever fits, not the one that was named.
+fn may_change(outcome: &Result<VerifyingKey, KeyFailure>, id: Option<&KeyId>) -> bool {
+    match outcome {
+        Ok(_) => id.is_none(),
+        Err(KeyFailure::Unavailable { .. }) => true,
+        Err(KeyFailure::Refusal(refusal)) => {
+            matches!(refusal, KeyRefusal::Unknown { .. } | KeyRefusal::NoneFits | KeyRefusal::Ambiguous)
+        }
+        Err(KeyFailure::Certificate(_)) => false,
+    }
 }
 
 /// An agent may start after us, so that it is not there is a warning.
