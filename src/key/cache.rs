@@ -291,8 +291,8 @@ impl Cache {
         held.filter(|set| !x509_svid::have_all_ended(set.x509_authorities(), now.to_unix_time()))
     }
 
-    /// Makes an answer the snapshot. One that is no key set leaves the good keys in place; one without usable keys is
-    /// the issuer's word that nothing verifies any more, and replaces them.
+    /// Makes an answer the snapshot. One that is no key set leaves the good keys in place; an empty one is the issuer's
+    /// word that nothing verifies any more, and replaces them.
     fn settle(&self, started_at: UnixMillis, fetched: Result<Fetched, FetchFault>) -> Landed {
         let mut progress = self.progress();
         let accept_older = std::mem::take(&mut progress.accept_older);
@@ -326,7 +326,8 @@ impl Cache {
     }
 
     fn read(&self, answer: Fetched, fetched_at: UnixMillis, is_restored: bool) -> Result<Snapshot, FetchFault> {
-        let set = KeySet::parse(&answer.body, purpose(&self.issuer), self.issuer.algorithms())?;
+        let purpose = purpose(&self.issuer);
+        let set = KeySet::parse(&answer.body, purpose, self.issuer.algorithms())?.meant(purpose)?;
         let is_file = matches!(self.issuer.key_location(), Some(KeyLocation::File(_)));
         let stated_age = set.refresh_hint().or(answer.max_age);
         let share = random_bytes::<1>().map_or(0, |[share]| share);

@@ -326,8 +326,8 @@ fn no_key_set(path: &Path, body: &[u8], fault: &KeySetFault) -> Diagnostic {
 
 /// Nothing verifies with this file; it may be meant so (a trust domain that is shut), so it is a warning.
 fn no_usable_key(path: &Path, issuer: &Issuer, set: &KeySet) -> Diagnostic {
-    let reasons: Vec<String> = set.skipped().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let left_out = if reasons.is_empty() { "it has none".to_owned() } else { reasons.join(", ") };
+    let left_out =
+        Some(set.left_out()).filter(|reasons| !reasons.is_empty()).unwrap_or_else(|| "it has none".to_owned());
     let message = format!("issuer `{}` has no usable key in it: {left_out}", issuer.name());
     at(path, (1, 1), message).fix("add the issuer's public signing keys").as_warning()
 }
