@@ -15,6 +15,7 @@ mod key_set;
 mod keys;
 mod report;
 mod schedule;
+mod source;
 mod status;
 mod verifying_key;
 mod workload_api;

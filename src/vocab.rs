@@ -32,13 +32,14 @@ pub enum Algorithm {
     PS512,
     ES256,
     ES384,
+    ES512,
     /// Ed25519; accepted under both its names, `EdDSA` and `Ed25519` (RFC 9864).
     EdDSA,
 }
 
 impl Algorithm {
     /// Every algorithm this broker can verify.
-    pub const ALL: [Algorithm; 9] = [
+    pub const ALL: [Algorithm; 10] = [
         Algorithm::RS256,
         Algorithm::RS384,
         Algorithm::RS512,
@@ -47,6 +48,7 @@ impl Algorithm {
         Algorithm::PS512,
         Algorithm::ES256,
         Algorithm::ES384,
+        Algorithm::ES512,
         Algorithm::EdDSA,
     ];
 
@@ -71,6 +73,7 @@ impl Algorithm {
             Algorithm::PS512 => "PS512",
             Algorithm::ES256 => "ES256",
             Algorithm::ES384 => "ES384",
+            Algorithm::ES512 => "ES512",
             Algorithm::EdDSA => "EdDSA",
         }
     }

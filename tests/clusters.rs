@@ -35,7 +35,12 @@ fn key_of_second() -> TestKey {
 
 impl Two {
     async fn publishing(first: &[&TestKey], second: &[&TestKey]) -> Two {
+        Two::publishing_while_first_is(false, first, second).await
+    }
+
+    async fn publishing_while_first_is(down: bool, first: &[&TestKey], second: &[&TestKey]) -> Two {
         let (first, second) = (TestCluster::start("", first).await, TestCluster::start("", second).await);
+        first.set_down(down);
         let settings = |cluster: &TestCluster| {
             let keys = cluster.keys_url();
             format!("{{ kind: kubernetes, url: \"{SHARED}\", keys: {{ url: \"{keys}\" }}, danger_allow_http: true }}")
@@ -107,6 +112,41 @@ async fn a_cluster_that_publishes_another_s_kid_does_not_become_it() {
     assert_eq!(two.user(pod(&posing)).await, "pod-of-second", "signed by the second, whatever its kid says");
     let forged = pod(&key_of_first()).secretly_signed_by(&TestKey::p256("nobody").named(&key_of_first().id));
     assert_eq!(two.refusal(forged).await, (401, "claims.signature".to_owned()));
+}
+
+#[tokio::test]
+async fn a_cluster_that_publishes_another_s_next_kid_does_not_hold_up_its_rotation() {
+    let next = TestKey::p256("next-of-first");
+    let posing = key_of_second().named(&next.id);
+    let two = Two::publishing(&[&key_of_first()], &[&posing]).await;
+    assert_eq!(two.user(pod(&key_of_first())).await, "pod-of-first");
+    assert_eq!(two.user(pod(&posing)).await, "pod-of-second");
+    two.broker.advance(COOLDOWN);
+    two.first.publish(&[&next]);
+    let (first, second) = two.asked();
+    assert_eq!(two.user(pod(&next).issued_at(NOW + 31)).await, "pod-of-first", "by the first request");
+    assert_eq!(two.asked(), (first + 1, second), "only the cluster that has no key of that name is asked");
+    // A forged signature is asked about no more often than an unknown kid.
+    let nobody = TestKey::p256("nobody");
+    two.broker.advance(COOLDOWN);
+    for _ in 0..10 {
+        let forged = pod(&posing).issued_at(NOW + 62).header("kid", "first-cluster").secretly_signed_by(&nobody);
+        assert_eq!(two.refusal(forged).await, (401, "key.unknown".to_owned()));
+        let forged = pod(&posing).issued_at(NOW + 62).secretly_signed_by(&nobody);
+        assert_eq!(two.refusal(forged).await, (401, "claims.signature".to_owned()));
+    }
+    assert_eq!(two.asked(), (first + 2, second + 1));
+}
+
+#[tokio::test]
+async fn a_cluster_that_publishes_the_kid_of_one_that_cannot_be_had_does_not_turn_503_into_401() {
+    let posing = key_of_second().named(&key_of_first().id);
+    let two = Two::publishing_while_first_is(true, &[&key_of_first()], &[&posing]).await;
+    assert_eq!(two.user(pod(&posing)).await, "pod-of-second");
+    assert_eq!(two.refusal(pod(&key_of_first())).await, (503, "key.unavailable".to_owned()), "it may be the first's");
+    two.first.set_down(false);
+    two.broker.advance(COOLDOWN);
+    assert_eq!(two.user(pod(&key_of_first()).issued_at(NOW + 31)).await, "pod-of-first");
 }
 
 #[tokio::test]

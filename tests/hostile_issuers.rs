@@ -30,7 +30,7 @@ enum Effect {
     Refused,
     /// It is a key set; the good key is in it.
     Taken,
-    /// It is a key set without a usable key.
+    /// It says that no key verifies any more.
     Evicts,
 }
 

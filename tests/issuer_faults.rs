@@ -47,8 +47,18 @@ impl Stage {
     }
 
     async fn warm_with(keys: &[&TestKey]) -> Stage {
+        Stage::start(keys, |settings| settings).await
+    }
+
+    /// Its issuer has this field too.
+    async fn warm_where(field: &str) -> Stage {
+        Stage::start(&[&TestKey::p256("good")], |settings| format!("{settings}, {field}")).await
+    }
+
+    async fn start(keys: &[&TestKey], change: impl FnOnce(String) -> String) -> Stage {
         let issuer = FaultyIssuer::start(keys);
-        let broker = TestBroker::start_with(|setup, _| trusting(setup, "partner", &issuer)).await;
+        let settings = change(issuer.settings());
+        let broker = TestBroker::start_with(|setup, _| admitting(setup, "partner", &settings)).await;
         issuer.follow(&broker.clock);
         let stage = Stage { broker, issuer };
         stage.serves("warm").await;
@@ -102,11 +112,15 @@ fn planned_ahead(broker: &TestBroker, issuer: &str) -> bool {
 
 /// Trusts this issuer, and admits its one subject by a policy of its own.
 fn trusting(setup: Setup, name: &str, issuer: &FaultyIssuer) -> Setup {
+    admitting(setup, name, &issuer.settings())
+}
+
+fn admitting(setup: Setup, name: &str, settings: &str) -> Setup {
     let policy = format!(
         "policy: {name}-build\nissuer: {name}\nmatch: {{ sub: e6a0c5c4-52b7-4c39-9d0f-3a6f1a7b2d10 }}\n\
          user: {name}-build\nscopes: [\"service:my-api\"]\n"
     );
-    setup.issuer(name, &format!("{{ {} }}", issuer.settings())).policy(&format!("{name}-build"), &policy)
+    setup.issuer(name, &format!("{{ {settings} }}")).policy(&format!("{name}-build"), &policy)
 }
 
 /// Does this while the issuer goes on letting go of everything it holds.

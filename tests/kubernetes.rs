@@ -164,6 +164,17 @@ async fn an_api_server_s_keys_are_asked_for_with_the_bearer_token_and_no_other_s
 }
 
 #[tokio::test]
+async fn a_cluster_may_sign_with_any_of_the_three_curves() {
+    let keys = [TestKey::p256("es256"), TestKey::p384("es384"), TestKey::p521("es512")];
+    let cluster = TestCluster::start("", &keys.each_ref()).await;
+    let broker = broker_of(&format!("url: \"{}\", danger_allow_http: true", cluster.url()), &[]).await;
+    for key in keys {
+        let what = key.algorithm.clone();
+        is_exchanged(&broker, Platform::kubernetes().at(&cluster.url()).with_key(key).assertion(), &what).await;
+    }
+}
+
+#[tokio::test]
 async fn the_year_of_a_default_mount_is_refused_and_says_what_is_allowed() {
     let platform = Platform::kubernetes();
     let api = "https://kubernetes.default.svc";

@@ -19,8 +19,9 @@ use crate::client_auth::UnverifiedCertificate;
 use crate::vocab::UnixTime;
 
 /// The authorities that the endpoint is checked with: those of the bundle fetched last, whatever its age, and the
-/// bootstrap file's only while nothing was ever fetched. A domain drops an authority to end the trust in it, maybe
-/// because its key was stolen; to fall back to the file would give that thief the domain's whole bundle (§5.2.2.4).
+/// bootstrap file's only while no bundle is held that can check anybody (see `cache`). A domain drops an authority to end
+/// the trust in it, maybe because its key was stolen; to fall back to the file sooner would give that thief the domain's
+/// whole bundle (§5.2.2.4).
 pub(super) fn authorities(held: Option<&KeySet>, bootstrap: &Path) -> Result<Vec<CertificateDer<'static>>, FetchFault> {
     if let Some(set) = held {
         return found(set).ok_or(FetchFault::NoAuthority);

@@ -12,15 +12,19 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use super::super::Keys;
+use super::super::cache::World;
 use super::super::fetch::{Fetch as _, Fetched, HttpFetch, Limits};
 use super::super::x509_svid::tests::certificates::{Authority, Leaf, bundle, svid, svid_with, valid};
+use super::super::{Keys, Previous};
 use super::*;
+use crate::clock::Clock;
 use crate::config::{BundleProfile, IssuerSettings, KeySource};
 use crate::diagnostic::Diagnostics;
 use crate::issuer::tests::{issuers, settings};
 use crate::kind::IssuerKind;
-use crate::vocab::Algorithm;
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+use crate::vocab::{Algorithm, IssuerName};
 
 const SERVER: &str = "spiffe://prod.acme.example/spire/server";
 
@@ -75,6 +79,21 @@ impl Endpoint {
             allow_private_network: true,
             ..settings("mesh", IssuerKind::SPIFFE)
         }
+    }
+
+    /// What a broker that trusts it holds, beginning with `previous`.
+    fn keys(&self, previous: Previous<'_>, store: Option<&Arc<dyn Store>>) -> Keys {
+        let fetch = Arc::new(HttpFetch { limits: Limits::DEFAULT, proxy: None });
+        let world = World { clock: Clock::system(), fetch, store: store.cloned() };
+        Keys::start_in(&world, &issuers(&[self.settings("/bundle")]), previous)
+    }
+
+    fn answers(&self, authorities: &[&Authority]) {
+        *self.body.lock().unwrap() = bundle(authorities);
+    }
+
+    fn shows(&self, leaf: &Leaf) {
+        self.tls.reload_from_config(server(leaf));
     }
 
     async fn fetch(&self, held: Option<Arc<KeySet>>) -> Result<Fetched, FetchFault> {
@@ -150,19 +169,19 @@ async fn the_bundle_fetched_last_checks_the_endpoint_and_the_bootstrap_file_no_l
     let (old, new) = (Authority::new("ca"), Authority::new("ca"));
     let endpoint = Endpoint::proper(&old).await;
     // The domain announces its next authority, then signs with it, then drops the old one.
-    *endpoint.body.lock().unwrap() = bundle(&[&old, &new]);
+    endpoint.answers(&[&old, &new]);
     let both = endpoint.fetch(None).await.unwrap();
     let held = read(std::str::from_utf8(&both.body).unwrap());
-    endpoint.tls.reload_from_config(server(&new.issue(&svid(SERVER))));
+    endpoint.shows(&new.issue(&svid(SERVER)));
     assert!(matches!(endpoint.fetch(None).await, Err(FetchFault::Tls(_))), "the bootstrap file knows only the old");
-    *endpoint.body.lock().unwrap() = bundle(&[&new]);
+    endpoint.answers(&[&new]);
     let last = endpoint.fetch(held).await.unwrap();
     // Whoever has the dropped authority's key is nobody now, though the file still names it.
     let held = read(std::str::from_utf8(&last.body).unwrap());
-    endpoint.tls.reload_from_config(server(&old.issue(&svid(SERVER))));
+    endpoint.shows(&old.issue(&svid(SERVER)));
     assert!(matches!(endpoint.fetch(held.clone()).await, Err(FetchFault::Tls(_))));
     assert!(endpoint.fetch(None).await.is_ok(), "the same server, without what was learnt");
-    endpoint.tls.reload_from_config(server(&new.issue(&svid(SERVER))));
+    endpoint.shows(&new.issue(&svid(SERVER)));
     assert!(endpoint.fetch(held).await.is_ok());
 }
 
@@ -171,6 +190,75 @@ async fn a_bundle_without_authorities_ends_the_trust_in_its_endpoint() {
     let authority = Authority::new("ca");
     let endpoint = Endpoint::proper(&authority).await;
     assert_eq!(endpoint.fetch(read(r#"{"keys":[]}"#)).await, Err(FetchFault::NoAuthority));
+}
+
+/// Fetches now; why not, in words.
+async fn refreshed(keys: &Keys) -> Result<(), String> {
+    let name = IssuerName::parse("mesh").unwrap();
+    keys.refresh(&name).await.map(|_| ()).map_err(|failure| failure.to_string())
+}
+
+#[tokio::test]
+async fn the_bootstrap_file_counts_again_only_when_every_authority_of_the_held_bundle_has_ended() {
+    let (current, other) = (Authority::new("ca"), Authority::new("ca"));
+    let ended = Authority::with("ca", |params| valid(params, 0, 1_000_000_000));
+    let later = Authority::with("ca", |params| valid(params, 20_000_000_000, 30_000_000_000));
+    let leaf = current.issue(&svid(SERVER));
+    for (held, counts) in [
+        (&[&ended][..], true),
+        (&[&ended, &ended], true),
+        (&[&ended, &other], false),
+        (&[&ended, &later], false),
+        (&[], false),
+    ] {
+        let endpoint = Endpoint::start(&leaf, &bundle(held), &bundle(&[&current])).await;
+        let keys = endpoint.keys(Previous::Nothing, None);
+        refreshed(&keys).await.expect("by the bootstrap file, since nothing is held");
+        assert_eq!(keys.statuses()[0].x509_authorities, held.len());
+        endpoint.answers(&[&current]);
+        let outcome = refreshed(&keys).await;
+        assert_eq!(outcome.is_ok(), counts, "{} held: {outcome:?}", held.len());
+        assert_eq!(refreshed(&keys).await.is_ok(), counts, "and from then on by the bundle itself");
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_bootstrap_file_begins_anew_at_a_reload_and_at_a_start() {
+    let (old, new) = (Authority::new("ca"), Authority::new("ca"));
+    let endpoint = Endpoint::proper(&old).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(directory.path()).unwrap());
+    let keys = endpoint.keys(Previous::Nothing, Some(&store));
+    refreshed(&keys).await.unwrap();
+    // The same file once more: what is held goes on.
+    std::fs::write(endpoint.bootstrap(), bundle(&[&old])).unwrap();
+    let reloaded = endpoint.keys(Previous::Running(&keys), Some(&store));
+    assert!(reloaded.statuses()[0].usable, "without a fetch");
+    // The domain is made anew.
+    endpoint.shows(&new.issue(&svid(SERVER)));
+    endpoint.answers(&[&new]);
+    assert!(refreshed(&reloaded).await.is_err(), "nobody that is trusted says so");
+    let kept = loop {
+        let kept = store.key_sets().await.unwrap();
+        if !kept.is_empty() {
+            break kept;
+        }
+        tokio::task::yield_now().await;
+    };
+    let restarted = endpoint.keys(Previous::Kept(kept.clone()), None);
+    assert!(restarted.statuses()[0].usable && refreshed(&restarted).await.is_err(), "nor does a start help");
+
+    std::fs::write(endpoint.bootstrap(), bundle(&[&new])).unwrap();
+    let anew = endpoint.keys(Previous::Running(&reloaded), None);
+    assert!(!anew.statuses()[0].usable, "what the old file vouched for is not taken over");
+    refreshed(&anew).await.unwrap();
+    assert!(anew.statuses()[0].usable);
+    let restarted = endpoint.keys(Previous::Kept(kept), None);
+    assert!(!restarted.statuses()[0].usable, "nor after a start");
+    refreshed(&restarted).await.unwrap();
+    // A file that is gone at a reload is no other file.
+    std::fs::remove_file(endpoint.bootstrap()).unwrap();
+    assert!(endpoint.keys(Previous::Running(&anew), None).statuses()[0].usable);
 }
 
 #[tokio::test]

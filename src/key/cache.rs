@@ -12,11 +12,13 @@ use tokio::task::AbortHandle;
 
 use super::fetch::{Fetch, FetchFault, Fetched, read_file};
 use super::flight::{Flight, Landed};
-use super::key_set::{KeySet, KeySetUse};
-use super::{Held, KeyFailure, KeyLine, KeyRefusal, KeyStatus, VerifyingKey, report, schedule, workload_api};
+use super::key_set::KeySet;
+use super::source::{purpose, source};
+use super::{
+    Held, KeyFailure, KeyLine, KeyRefusal, KeyStatus, VerifyingKey, report, schedule, workload_api, x509_svid,
+};
 use crate::clock::{Clock, random_bytes};
 use crate::issuer::{Issuer, KeyLocation};
-use crate::kind::IssuerKind;
 use crate::store::{KeySetRecord, Store};
 use crate::vocab::{Algorithm, KeyId, UnixMillis};
 
@@ -32,6 +34,8 @@ pub(super) struct World {
 /// See the module.
 pub(super) struct Cache {
     issuer: Arc<Issuer>,
+    /// See [`source`].
+    source: Option<String>,
     world: World,
     snapshot: ArcSwapOption<Snapshot>,
     progress: Mutex<Progress>,
@@ -65,11 +69,17 @@ struct Progress {
 
 impl Cache {
     pub(super) fn new(issuer: Arc<Issuer>, world: World) -> Cache {
-        Cache { issuer, world, snapshot: ArcSwapOption::empty(), progress: Mutex::default(), planned: Notify::new() }
+        let (source, snapshot) = (source(&issuer), ArcSwapOption::empty());
+        Cache { issuer, source, world, snapshot, progress: Mutex::default(), planned: Notify::new() }
     }
 
-    pub(super) fn issuer(&self) -> &Arc<Issuer> {
-        &self.issuer
+    /// Whether it goes on at a reload that says this of its issuer. A bootstrap file that cannot be read now is no other.
+    pub(super) fn is_as_before(&self, issuer: &Issuer) -> bool {
+        self.issuer.settings() == issuer.settings() && source(issuer).is_none_or(|now| self.is_from(&now))
+    }
+
+    fn is_from(&self, source: &str) -> bool {
+        self.source.as_deref() == Some(source)
     }
 
     /// The key that a header names, among those held now.
@@ -171,7 +181,7 @@ impl Cache {
 
     /// Takes up an answer that was good before a restart. Its age goes on counting from when it was fetched.
     pub(super) fn restore(&self, record: KeySetRecord) {
-        if record.source != self.issuer.key_source() {
+        if !self.is_from(&record.source) {
             return;
         }
         let answer = Fetched { body: record.body, max_age: record.max_age };
@@ -189,7 +199,7 @@ impl Cache {
     /// Takes over what another cache holds, if that has the same source and this one has nothing yet.
     pub(super) fn inherit(&self, previous: &Cache) {
         if self.snapshot.load().is_none()
-            && previous.issuer.key_source() == self.issuer.key_source()
+            && previous.source.as_deref().is_some_and(|source| self.is_from(source))
             && let Some(held) = previous.snapshot.load_full()
             // Read again: the algorithms that the issuer may use are part of its settings.
             && let Ok(snapshot) = self.read(held.answer.clone(), held.fetched_at, held.is_restored)
@@ -257,10 +267,9 @@ impl Cache {
         let cache = Arc::clone(self);
         tokio::spawn(async move {
             let started_at = cache.world.clock.now_millis();
-            let held = cache.snapshot.load_full().map(|held| Arc::clone(&held.set));
             let fetched = match cache.issuer.key_location() {
                 Some(KeyLocation::File(path)) => read_file(path),
-                _ => cache.world.fetch.fetch(&cache.issuer, held).await,
+                _ => cache.world.fetch.fetch(&cache.issuer, cache.vouching(started_at)).await,
             };
             let landed = cache.settle(started_at, fetched);
             cache.planned.notify_one();
@@ -275,8 +284,15 @@ impl Cache {
         flight
     }
 
-    /// Makes an answer the snapshot. One that is no key set leaves the good keys in place; one without usable keys is
-    /// the issuer's word that nothing verifies any more, and replaces them.
+    /// What the next answer's sender has to prove itself with, whatever its age. A bundle whose authorities have all ended
+    /// can check nobody ever again, so then it is as if none was held; one that has none is its domain's word.
+    fn vouching(&self, now: UnixMillis) -> Option<Arc<KeySet>> {
+        let held = self.snapshot.load_full().map(|held| Arc::clone(&held.set));
+        held.filter(|set| !x509_svid::have_all_ended(set.x509_authorities(), now.to_unix_time()))
+    }
+
+    /// Makes an answer the snapshot. One that is no key set leaves the good keys in place; an empty one is the issuer's
+    /// word that nothing verifies any more, and replaces them.
     fn settle(&self, started_at: UnixMillis, fetched: Result<Fetched, FetchFault>) -> Landed {
         let mut progress = self.progress();
         let accept_older = std::mem::take(&mut progress.accept_older);
@@ -310,7 +326,8 @@ impl Cache {
     }
 
     fn read(&self, answer: Fetched, fetched_at: UnixMillis, is_restored: bool) -> Result<Snapshot, FetchFault> {
-        let set = KeySet::parse(&answer.body, purpose(&self.issuer), self.issuer.algorithms())?;
+        let purpose = purpose(&self.issuer);
+        let set = KeySet::parse(&answer.body, purpose, self.issuer.algorithms())?.meant(purpose)?;
         let is_file = matches!(self.issuer.key_location(), Some(KeyLocation::File(_)));
         let stated_age = set.refresh_hint().or(answer.max_age);
         let share = random_bytes::<1>().map_or(0, |[share]| share);
@@ -321,10 +338,11 @@ impl Cache {
 
     /// Writes the last good answer to the store, for a start without network.
     async fn keep(&self) {
-        let (Some(store), Some(held)) = (&self.world.store, self.snapshot.load_full()) else { return };
+        let (store, held) = (self.world.store.as_ref(), self.snapshot.load_full());
+        let (Some(store), Some(held), Some(source)) = (store, held, self.source.clone()) else { return };
         let record = KeySetRecord {
             issuer: self.issuer.name().clone(),
-            source: self.issuer.key_source(),
+            source,
             body: held.answer.body.clone(),
             fetched_at: held.fetched_at,
             max_age: held.answer.max_age,
@@ -348,11 +366,6 @@ impl Progress {
     fn has_token(&self, now: UnixMillis) -> bool {
         self.charged_at.is_none_or(|at| schedule::has_passed(schedule::COOLDOWN, at, now))
     }
-}
-
-/// Which keys of its documents an issuer's tokens are verified with.
-pub(super) fn purpose(issuer: &Issuer) -> KeySetUse {
-    if issuer.kind() == IssuerKind::SPIFFE { KeySetUse::SpiffeJwt } else { KeySetUse::Oidc }
 }
 
 #[cfg(test)]

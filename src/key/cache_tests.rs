@@ -11,6 +11,7 @@ use super::super::schedule::{COOLDOWN, LOOK_AGAIN, WAIT};
 use super::*;
 use crate::config::IssuerSettings;
 use crate::issuer::tests::{issuers, settings};
+use crate::kind::IssuerKind;
 use crate::store::sqlite::Sqlite;
 use crate::vocab::{IssuerUrl, UnixTime};
 
@@ -199,14 +200,62 @@ async fn a_bad_answer_leaves_good_keys_in_place() {
     }
 }
 
+/// A SPIFFE issuer with this bundle endpoint.
+fn mesh() -> IssuerSettings {
+    IssuerSettings {
+        trust_domain: Some(::spiffe::TrustDomain::new("prod.example").unwrap()),
+        keys: crate::config::KeySource::BundleEndpoint {
+            url: url::Url::parse("https://spire.example/bundle").unwrap(),
+            profile: crate::config::BundleProfile::HttpsWeb,
+        },
+        ..settings("mesh", IssuerKind::SPIFFE)
+    }
+}
+
+/// Keys that can verify nothing, and why not.
+const UNUSABLE: [(&str, &str); 4] = [
+    (r#"{"keys":[{"kty":"AKP","kid":"a"}]}"#, "1 of an unknown kty"),
+    (r#"{"keys":[{},null]}"#, "2 malformed"),
+    (r#"{"keys":[{"kty":"oct","kid":"a","k":"AA"}]}"#, "1 symmetric (kty oct)"),
+    (r#"{"keys":[{"kty":"RSA","kid":"a","use":"enc"}]}"#, "1 with a wrong use"),
+];
+
 #[tokio::test]
-async fn an_empty_set_or_one_without_usable_keys_evicts() {
-    for answer in [set_of(&[]), raw(r#"{"keys":[{"kty":"AKP","kid":"a"}]}"#)] {
+async fn an_empty_set_evicts_and_so_does_one_whose_private_key_is_known() {
+    for answer in [set_of(&[]), raw(r#"{"keys":[{"kty":"EC","kid":"a","d":"AA"},{}]}"#)] {
         let bench = Bench::with_keys().await;
         bench.script.then(answer);
         bench.cache.refresh().await.unwrap();
         assert_eq!(bench.find("a").await, Err("key.unknown"));
         assert!(!bench.cache.status().usable);
+    }
+}
+
+#[tokio::test]
+async fn a_set_of_which_no_key_can_be_used_is_a_bad_answer_that_leaves_good_keys_in_place() {
+    for (body, why) in UNUSABLE {
+        let bench = Bench::with_keys().await;
+        bench.script.then(raw(body));
+        let fault = bench.cache.refresh().await.unwrap_err().to_string();
+        assert!(fault.contains(why), "{fault}");
+        assert_eq!(bench.find("a").await, Ok(()));
+        let status = bench.cache.status();
+        assert!(status.usable && status.last_error.is_some_and(|error| error.contains(why)));
+        let never_good = Bench::new(partner(), [raw(body)]);
+        assert_eq!(never_good.find("a").await, Err("key.unavailable"));
+    }
+}
+
+#[tokio::test]
+async fn a_spiffe_bundle_without_usable_keys_evicts() {
+    let good = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","use":"jwt-svid",
+        "x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}]}"#;
+    for (body, _) in UNUSABLE {
+        let bench = Bench::new(mesh(), [raw(good)]);
+        assert_eq!(bench.find("a").await, Ok(()));
+        bench.script.then(raw(body));
+        bench.cache.refresh().await.unwrap();
+        assert_eq!(bench.find("a").await, Err("key.unknown"));
     }
 }
 
@@ -226,15 +275,7 @@ async fn an_older_spiffe_sequence_is_refused_unless_an_operator_asks() {
         bundle["spiffe_sequence"] = serde_json::from_str(sequence).unwrap();
         raw(&bundle.to_string())
     };
-    let settings = IssuerSettings {
-        trust_domain: Some(::spiffe::TrustDomain::new("prod.example").unwrap()),
-        keys: crate::config::KeySource::BundleEndpoint {
-            url: url::Url::parse("https://spire.example/bundle").unwrap(),
-            profile: crate::config::BundleProfile::HttpsWeb,
-        },
-        ..settings("mesh", IssuerKind::SPIFFE)
-    };
-    let bench = Bench::new(settings, [bundle(&["a", "b"], "7")]);
+    let bench = Bench::new(mesh(), [bundle(&["a", "b"], "7")]);
     assert_eq!(bench.find("a").await, Ok(()));
     // A key that was removed with sequence 8 does not come back with 7.
     for (ids, sequence, has_a) in
@@ -331,7 +372,7 @@ async fn good_keys_survive_a_restart_in_the_store_and_their_age_goes_on() {
     };
     let after = restart(partner()).await;
     assert_eq!((after.held("a"), after.script.calls(), after.cache.status().restored), (Ok(()), 0, true));
-    after.clock.advance(after.cache.issuer().stale_keys_for() + LOOK_AGAIN);
+    after.clock.advance(after.cache.issuer.stale_keys_for() + LOOK_AGAIN);
     assert_eq!(after.find("a").await, Err("key.unavailable"));
 
     let moved = IssuerSettings { url: Some(IssuerUrl::parse("https://other.example").unwrap()), ..partner() };
@@ -341,8 +382,8 @@ async fn good_keys_survive_a_restart_in_the_store_and_their_age_goes_on() {
 #[tokio::test]
 async fn kept_keys_that_cannot_be_read_are_left() {
     let bench = Bench::new(partner(), [set_of(&["a"])]);
-    let source = bench.cache.issuer().key_source();
-    let issuer = bench.cache.issuer().name().clone();
+    let source = bench.cache.issuer.key_source();
+    let issuer = bench.cache.issuer.name().clone();
     let record = |body: &[u8]| KeySetRecord {
         issuer: issuer.clone(),
         source: source.clone(),

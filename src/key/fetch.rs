@@ -41,7 +41,7 @@ pub(super) type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched, Fetch
 /// Where key sets come from: the network, or a test's script.
 pub(super) trait Fetch: Send + Sync {
     /// Fetches an issuer's key set. `held` is what it gave last: a SPIFFE bundle endpoint may have to prove itself with
-    /// the authorities in there.
+    /// the authorities in there, or with its bootstrap file's where nothing is held.
     fn fetch<'a>(&'a self, issuer: &'a Issuer, held: Option<Arc<KeySet>>) -> Fetching<'a>;
 }
 

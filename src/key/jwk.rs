@@ -6,9 +6,9 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -204,7 +204,7 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
         Algorithm::PS256 => Some(&RSA_PSS_2048_8192_SHA256),
         Algorithm::PS384 => Some(&RSA_PSS_2048_8192_SHA384),
         Algorithm::PS512 => Some(&RSA_PSS_2048_8192_SHA512),
-        Algorithm::ES256 | Algorithm::ES384 | Algorithm::EdDSA => None,
+        Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::EdDSA => None,
     }
 }
 
@@ -214,6 +214,8 @@ fn curve(name: &str) -> Result<Curve, SkippedKey> {
     match name {
         "P-256" => Ok((Algorithm::ES256, &ECDSA_P256_SHA256_FIXED, 32)),
         "P-384" => Ok((Algorithm::ES384, &ECDSA_P384_SHA384_FIXED, 48)),
+        // 521 bits, rounded up.
+        "P-521" => Ok((Algorithm::ES512, &ECDSA_P521_SHA512_FIXED, 66)),
         _ => Err(SkippedKey::UnknownCurve),
     }
 }

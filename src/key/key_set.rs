@@ -57,13 +57,16 @@ pub enum KeySetFault {
     /// Over a hundred keys.
     #[error("the key set has more than 100 keys")]
     TooManyKeys,
+    /// It has keys, and none that can be used.
+    #[error("none of the key set's keys can be used: {0}")]
+    NoneUsable(String),
 }
 
 impl KeySet {
     /// Reads a key set.
     ///
     /// # Errors
-    /// See [`KeySetFault`]. A set without usable keys is none: it says that nothing verifies any more.
+    /// See [`KeySetFault`]; [`KeySetFault::NoneUsable`] is not for reading, but for who takes an answer up.
     pub fn parse(bytes: &[u8], purpose: KeySetUse, allowed: &[Algorithm]) -> Result<KeySet, KeySetFault> {
         if bytes.len() > MAX_BYTES {
             return Err(KeySetFault::TooLarge);
@@ -138,6 +141,24 @@ impl KeySet {
     #[must_use]
     pub fn skipped(&self) -> &BTreeMap<SkippedKey, usize> {
         &self.skipped
+    }
+
+    /// The same in words; empty when none was.
+    #[must_use]
+    pub fn left_out(&self) -> String {
+        let reasons: Vec<String> = self.skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        reasons.join(", ")
+    }
+
+    /// Whether an issuer means what it says here. An empty set is its word that nothing verifies any more, and so is one
+    /// whose private key everybody knows. A set of keys of which none can be used is a mistake, like a document that is
+    /// no key set: but for SPIFFE, whose bundle is whole as it stands (Trust Domain and Bundle §4.1.3).
+    pub(super) fn meant(self, purpose: KeySetUse) -> Result<KeySet, KeySetFault> {
+        let is_word = self.skipped.is_empty() || self.skipped.contains_key(&SkippedKey::PrivateKey);
+        match purpose {
+            KeySetUse::Oidc if self.is_empty() && !is_word => Err(KeySetFault::NoneUsable(self.left_out())),
+            KeySetUse::Oidc | KeySetUse::SpiffeJwt => Ok(self),
+        }
     }
 
     /// The SPIFFE bundle's sequence number; one that is no 64-bit whole number is ignored.

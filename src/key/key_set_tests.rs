@@ -1,7 +1,7 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -79,13 +79,16 @@ fn each_algorithm_verifies_its_own_signature_and_no_other() {
     let (rsa_pair, rsa_jwk) = rsa(aws_lc_rs::rsa::KeySize::Rsa2048);
     let (p256_pair, p256_jwk) = p256();
     let (p384_pair, p384_jwk) = ec("P-384", &ECDSA_P384_SHA384_FIXED_SIGNING);
+    let (p521_pair, p521_jwk) = ec("P-521", &ECDSA_P521_SHA512_FIXED_SIGNING);
     let (ed_pair, ed_jwk) = ed25519();
-    let set = parse(&[rsa_jwk, p256_jwk, with(&p384_jwk, "kid", json!("e384")), ed_jwk]);
+    let named = |jwk: &Value, id: &str| with(jwk, "kid", json!(id));
+    let set = parse(&[rsa_jwk, p256_jwk, named(&p384_jwk, "e384"), named(&p521_jwk, "e521"), ed_jwk]);
     let signed = [
         ("r", Algorithm::RS256, sign_rsa(&rsa_pair, &RSA_PKCS1_SHA256)),
         ("r", Algorithm::PS512, sign_rsa(&rsa_pair, &RSA_PSS_SHA512)),
         ("e", Algorithm::ES256, p256_pair.sign(&random, MESSAGE).unwrap().as_ref().to_vec()),
         ("e384", Algorithm::ES384, p384_pair.sign(&random, MESSAGE).unwrap().as_ref().to_vec()),
+        ("e521", Algorithm::ES512, p521_pair.sign(&random, MESSAGE).unwrap().as_ref().to_vec()),
         ("o", Algorithm::EdDSA, ed_pair.sign(MESSAGE).as_ref().to_vec()),
     ];
     for (id, algorithm, signature) in &signed {
@@ -96,6 +99,8 @@ fn each_algorithm_verifies_its_own_signature_and_no_other() {
     }
     assert!(!find(&set, "r", Algorithm::RS384).unwrap().verify(MESSAGE, &signed[0].2));
     assert_eq!(find(&set, "e", Algorithm::ES384).unwrap_err(), "key.algorithm");
+    assert_eq!(find(&set, "e384", Algorithm::ES512).unwrap_err(), "key.algorithm");
+    assert_eq!(find(&set, "e521", Algorithm::ES256).unwrap_err(), "key.algorithm");
     assert_eq!(find(&set, "r", Algorithm::ES256).unwrap_err(), "key.algorithm");
     assert_eq!(find(&set, "R", Algorithm::RS256).unwrap_err(), "key.unknown");
 }
@@ -134,6 +139,7 @@ fn a_key_says_its_algorithm_and_the_issuers_list_limits_it() {
 fn a_key_that_cannot_be_used_is_left_out_with_its_reason_and_the_rest_stays() {
     let (_, rsa_jwk) = rsa(aws_lc_rs::rsa::KeySize::Rsa2048);
     let (_, ec_jwk) = p256();
+    let (_, p521_jwk) = ec("P-521", &ECDSA_P521_SHA512_FIXED_SIGNING);
     let (_, ed_jwk) = ed25519();
     for (jwk, reason) in [
         (json!("key"), SkippedKey::Malformed),
@@ -157,6 +163,9 @@ fn a_key_that_cannot_be_used_is_left_out_with_its_reason_and_the_rest_stays() {
         (with(&ec_jwk, "crv", json!("secp256k1")), SkippedKey::UnknownCurve),
         (with(&ec_jwk, "crv", json!("P-384")), SkippedKey::Malformed),
         (with(&ec_jwk, "x", json!("AAAA")), SkippedKey::Malformed),
+        // 521 bits are 66 bytes, also where the first one is zero (RFC 7518 §6.2.1.2).
+        (with(&p521_jwk, "x", json!(encode(&[1; 65]))), SkippedKey::Malformed),
+        (with(&p521_jwk, "x", p521_jwk["y"].clone()), SkippedKey::BadPoint),
         (with(&ec_jwk, "x", ec_jwk["y"].clone()), SkippedKey::BadPoint),
         (with(&with(&ec_jwk, "x", json!(encode(&[0; 32]))), "y", json!(encode(&[0; 32]))), SkippedKey::BadPoint),
         (with(&ed_jwk, "crv", json!("Ed448")), SkippedKey::UnknownCurve),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::cache::{Cache, World, purpose};
+use super::cache::{Cache, World};
 use super::fetch::{HttpFetch, Limits, Proxy, read_file};
 use super::key_set::{KeySet, KeySetFault};
+use super::source::purpose;
 use super::x509_svid::{self, End};
 use super::{KeyFailure, KeyRefusal, KeyStatus, VerifyingKey, X509Svid, X509SvidRefusal, report};
 use crate::client_auth::{UnverifiedAssertion, UnverifiedCertificate};
@@ -18,7 +19,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::issuer::{Issuer, Issuers, KeyLocation, TrustedIssuer, TrustedIssuers};
 use crate::json;
 use crate::store::{KeySetRecord, Store};
-use crate::vocab::{IssuerName, UnixTime};
+use crate::vocab::{IssuerName, KeyId, UnixTime};
 
 /// The keys of all configured issuers.
 pub struct Keys {
@@ -63,8 +64,8 @@ impl Drop for Entry {
 impl Keys {
     /// Starts fetching the keys of every enabled issuer, inside a Tokio runtime, and does not wait for any. At a reload
     /// the caches of issuers whose settings are the same go on; those of the others stop when `previous` is dropped, and
-    /// what they hold serves until the new ones have fetched, if it is from the same place. Files are read again; one
-    /// that cannot be read now keeps what it gave before. Good answers are kept in `store`, where there is one.
+    /// what they hold serves until the new ones have fetched, if it is from the same place. Files are read again, key
+    /// sets and bootstrap bundles; one that cannot be read now keeps what it gave before. Good answers are kept in `store`, where there is one.
     #[must_use]
     pub fn start(
         issuers: &Issuers,
@@ -113,7 +114,9 @@ impl Keys {
     }
 
     /// The keys that may have signed an assertion: one, unless several clusters share the `iss` and more than one of them
-    /// has a key with the header's `kid`. Which of those signed it is for `claims` to find out.
+    /// has a key with the header's `kid`. Which of those signed it is for `claims` to find out. Here the signature only
+    /// says whether another answer of an issuer could matter: a cluster that publishes its neighbour's next `kid` must not
+    /// hide that the neighbour's keys are old, and without a `kid` the only key that fits may be the one before a rotation.
     ///
     /// # Errors
     /// See [`KeyFailure`]; with several issuers [`KeyFailure::Unavailable`] comes first, since the key may be theirs.
@@ -123,12 +126,13 @@ impl Keys {
         assertion: &UnverifiedAssertion,
     ) -> Result<Vec<CandidateKey>, KeyFailure> {
         let looked = self.look(issuers, assertion);
-        if looked.found.is_empty() && !looked.worth_asking.is_empty() {
-            // All at once: one that hangs must not use up the time of the others.
-            futures_util::future::join_all(looked.worth_asking.iter().map(|cache| cache.ask())).await;
-            return self.look(issuers, assertion).outcome();
+        if looked.worth_asking.is_empty() || looked.has_signer(assertion) {
+            return looked.outcome();
         }
-        looked.outcome()
+        // All at once: one that hangs must not use up the time of the others.
+        futures_util::future::join_all(looked.worth_asking.iter().map(|cache| cache.ask())).await;
+        let looked = self.look(issuers, assertion);
+        if looked.has_signer(assertion) { looked.outcome() } else { looked.outcome_without_signer() }
     }
 
     /// The whole key set of an issuer, as it is held now or after the fetch that this asks for.
@@ -171,41 +175,31 @@ impl Keys {
     fn look(&self, issuers: &TrustedIssuers, assertion: &UnverifiedAssertion) -> Looked<'_> {
         let mut looked = Looked::default();
         for issuer in issuers.iter() {
-            match self.look_at(issuer, assertion) {
+            let outcome = self.look_at(issuer, assertion);
+            if may_change(&outcome, assertion.unverified_key_id()) {
+                looked.worth_asking.extend(self.entry_of(issuer.name()).ok().map(|entry| &entry.cache));
+            }
+            match outcome {
                 Ok(key) => looked.found.push(CandidateKey { issuer: issuer.clone(), key }),
-                Err((failure, cache)) => {
-                    looked.worth_asking.extend(cache);
-                    looked.failures.push(failure);
-                }
+                Err(failure) => looked.failures.push(failure),
             }
         }
         looked
     }
 
-    /// The key among those held; or why not, with the cache that a fetch might change it in.
-    fn look_at(
-        &self,
-        issuer: &TrustedIssuer,
-        assertion: &UnverifiedAssertion,
-    ) -> Result<VerifyingKey, (KeyFailure, Option<&Arc<Cache>>)> {
+    /// The key among those held; or why not.
+    fn look_at(&self, issuer: &TrustedIssuer, assertion: &UnverifiedAssertion) -> Result<VerifyingKey, KeyFailure> {
         let algorithm = assertion.unverified_algorithm();
         let id = assertion.unverified_key_id();
         // Both cost nothing, and neither may cause a fetch.
         if !issuer.algorithms().contains(&algorithm) {
             let allowed: Vec<&str> = issuer.algorithms().iter().map(|known| known.name()).collect();
-            return Err((KeyRefusal::AlgorithmNotAllowed { algorithm, allowed: allowed.join(", ") }.into(), None));
+            return Err(KeyRefusal::AlgorithmNotAllowed { algorithm, allowed: allowed.join(", ") }.into());
         }
         if id.is_none() && !issuer.settings().allow_missing_kid {
-            return Err((KeyRefusal::MissingKeyId.into(), None));
+            return Err(KeyRefusal::MissingKeyId.into());
         }
-        let cache = &self.entry_of(issuer.name()).map_err(|failure| (failure, None))?.cache;
-        cache.find(id, algorithm).map_err(|failure| {
-            let may_change = match &failure {
-                KeyFailure::Unavailable { .. } | KeyFailure::Refusal(KeyRefusal::Unknown { .. }) => Some(cache),
-                KeyFailure::Refusal(_) | KeyFailure::Certificate(_) => None,
-            };
-            (failure, may_change)
-        })
+        self.entry_of(issuer.name())?.cache.find(id, algorithm)
     }
 
     /// How every issuer's keys stand, in the configuration's order; disabled issuers have none.
@@ -245,7 +239,7 @@ impl Entry {
             Previous::Running(keys) => keys.entries.get(issuer.name()),
             Previous::Nothing | Previous::Kept(_) => None,
         };
-        if let Some(entry) = before.filter(|entry| !is_file && entry.cache.issuer().settings() == issuer.settings()) {
+        if let Some(entry) = before.filter(|entry| !is_file && entry.cache.is_as_before(issuer)) {
             return Arc::clone(entry);
         }
         let cache = Arc::new(Cache::new(Arc::clone(issuer), world.clone()));
@@ -274,14 +268,36 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
+    fn has_signer(&self, assertion: &UnverifiedAssertion) -> bool {
+        self.found.iter().any(|one| one.key.verify(assertion.signing_input(), assertion.signature()))
+    }
+
     fn outcome(self) -> Result<Vec<CandidateKey>, KeyFailure> {
-        if !self.found.is_empty() {
-            return Ok(self.found);
-        }
+        if self.found.is_empty() { self.outcome_without_signer() } else { Ok(self.found) }
+    }
+
+    /// Where keys cannot be had, theirs may be the one that signed; a key that did not says nothing about that.
+    fn outcome_without_signer(mut self) -> Result<Vec<CandidateKey>, KeyFailure> {
         let is_unavailable = |failure: &KeyFailure| matches!(failure, KeyFailure::Unavailable { .. });
-        let mut failures = self.failures;
-        let first = failures.iter().position(is_unavailable).unwrap_or(0);
-        if failures.is_empty() { Err(KeyRefusal::NoneFits.into()) } else { Err(failures.swap_remove(first)) }
+        match self.failures.iter().position(is_unavailable) {
+            Some(unavailable) => Err(self.failures.swap_remove(unavailable)),
+            None if !self.found.is_empty() => Ok(self.found),
+            None if self.failures.is_empty() => Err(KeyRefusal::NoneFits.into()),
+            None => Err(self.failures.swap_remove(0)),
+        }
+    }
+}
+
+/// Whether another answer of the issuer might change what a header finds there. Without a `kid` that is also so for a key
+/// that was found: it is whichever fits, not the one that was named.
+fn may_change(outcome: &Result<VerifyingKey, KeyFailure>, id: Option<&KeyId>) -> bool {
+    match outcome {
+        Ok(_) => id.is_none(),
+        Err(KeyFailure::Unavailable { .. }) => true,
+        Err(KeyFailure::Refusal(refusal)) => {
+            matches!(refusal, KeyRefusal::Unknown { .. } | KeyRefusal::NoneFits | KeyRefusal::Ambiguous)
+        }
+        Err(KeyFailure::Certificate(_)) => false,
     }
 }
 
@@ -310,8 +326,8 @@ fn no_key_set(path: &Path, body: &[u8], fault: &KeySetFault) -> Diagnostic {
 
 /// Nothing verifies with this file; it may be meant so (a trust domain that is shut), so it is a warning.
 fn no_usable_key(path: &Path, issuer: &Issuer, set: &KeySet) -> Diagnostic {
-    let reasons: Vec<String> = set.skipped().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let left_out = if reasons.is_empty() { "it has none".to_owned() } else { reasons.join(", ") };
+    let left_out =
+        Some(set.left_out()).filter(|reasons| !reasons.is_empty()).unwrap_or_else(|| "it has none".to_owned());
     let message = format!("issuer `{}` has no usable key in it: {left_out}", issuer.name());
     at(path, (1, 1), message).fix("add the issuer's public signing keys").as_warning()
 }

@@ -1,15 +1,45 @@
 use std::time::Duration;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::super::cache::tests::{Script, partner, set_of};
-use super::super::fetch::{Fetch, FetchFault};
+use super::super::fetch::{Fetch, FetchFault, Fetched};
 use super::*;
 use crate::client_auth::AssertionShape;
 use crate::config::{IssuerSettings, KeySource};
 use crate::issuer::tests::{assertion, issuers};
 use crate::kind::IssuerKind;
 use crate::vocab::{Algorithm, UnixTime};
+
+/// A key that really signs.
+struct Signer(EcdsaKeyPair);
+
+impl Signer {
+    fn new() -> Signer {
+        Signer(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    /// A key set in which this key has each of these names.
+    fn set_of(&self, ids: &[&str]) -> Result<Fetched, FetchFault> {
+        let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
+        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+        let key = |id: &&str| json!({"kty": "EC", "crv": "P-256", "kid": id, "x": x, "y": y});
+        let body = json!({"keys": ids.iter().map(key).collect::<Vec<_>>()}).to_string();
+        Ok(Fetched { body: body.into(), max_age: None })
+    }
+
+    fn sign(&self, header: &serde_json::Value) -> UnverifiedAssertion {
+        let unsigned = assertion(AssertionShape::JwtBearer, header, &json!({"iss": "https://idp.example"}));
+        let signature = self.0.sign(&SystemRandom::new(), unsigned.signing_input()).unwrap();
+        let signed = str::from_utf8(unsigned.signing_input()).unwrap();
+        let compact = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+        UnverifiedAssertion::parse(&compact, AssertionShape::JwtBearer).unwrap()
+    }
+}
 
 fn clock() -> Clock {
     Clock::manual(UnixTime(1_790_000_000))
@@ -22,6 +52,14 @@ fn start(issuers: &Issuers, previous: Previous<'_>, (clock, script): (&Clock, &A
 
 async fn find(keys: &Keys, issuers: &Issuers, header: serde_json::Value) -> Result<Vec<CandidateKey>, &'static str> {
     let assertion = assertion(AssertionShape::JwtBearer, &header, &json!({"iss": "https://idp.example"}));
+    find_for(keys, issuers, assertion).await
+}
+
+async fn find_for(
+    keys: &Keys,
+    issuers: &Issuers,
+    assertion: UnverifiedAssertion,
+) -> Result<Vec<CandidateKey>, &'static str> {
     let trusted = issuers.trusted(&assertion).unwrap();
     keys.find(&trusted, &assertion).await.map_err(|failure| failure.cause())
 }
@@ -154,16 +192,19 @@ async fn clusters_that_share_an_iss_are_told_apart_by_who_has_the_key() {
         ..partner()
     };
     let (issuers, clock) = (issuers(&[cluster("one"), cluster("two"), cluster("three")]), clock());
+    let signer = Signer::new();
     // In the order of the issuers: their first fetches begin in it.
-    let script = Script::new([set_of(&["a"]), set_of(&["a", "b"]), Err(FetchFault::Timeout)]);
+    let script = Script::new([signer.set_of(&["a"]), signer.set_of(&["a", "b"]), Err(FetchFault::Timeout)]);
     let keys = start(&issuers, Previous::Nothing, (&clock, &script));
     settle().await;
     let names = |found: Vec<CandidateKey>| found.iter().map(|one| one.issuer.name().to_string()).collect::<Vec<_>>();
     let named = |kid: &str| json!({"alg": "ES256", "kid": kid});
-    assert_eq!(names(find(&keys, &issuers, named("b")).await.unwrap()), ["two"]);
-    assert_eq!(names(find(&keys, &issuers, named("a")).await.unwrap()), ["one", "two"]);
-    assert_eq!(script.calls(), 3);
-    // It may be a key of the one that cannot be asked.
+    assert_eq!(names(find_for(&keys, &issuers, signer.sign(&named("b"))).await.unwrap()), ["two"]);
+    assert_eq!(names(find_for(&keys, &issuers, signer.sign(&named("a"))).await.unwrap()), ["one", "two"]);
+    assert_eq!(script.calls(), 3, "whoever has the key and signed is enough");
+    // It may be a key of the one that cannot be asked, also where others have one of that name that did not sign.
+    assert_eq!(find(&keys, &issuers, named("a")).await.unwrap_err(), "key.unavailable");
+    assert_eq!(script.calls(), 4, "the two that have it have nothing to add");
     assert_eq!(find(&keys, &issuers, named("c")).await.unwrap_err(), "key.unavailable");
     assert_eq!(script.calls(), 6);
 }

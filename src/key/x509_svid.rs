@@ -179,6 +179,15 @@ fn anchors<'a>(authorities: &'a [CertificateDer<'static>], now: UnixTime) -> Vec
     valid.filter_map(|authority| webpki::anchor_from_trusted_cert(authority).ok()).collect()
 }
 
+/// Whether these authorities have all ended: none will ever be an anchor again. Not so where there are none.
+pub(super) fn have_all_ended(authorities: &[CertificateDer<'static>], now: UnixTime) -> bool {
+    let has_ended = |authority: &CertificateDer<'_>| {
+        X509Certificate::from_der(authority)
+            .is_ok_and(|(_, read)| matches!(check_times(&read, now), Err(X509SvidRefusal::Expired { .. })))
+    };
+    !authorities.is_empty() && authorities.iter().all(has_ended)
+}
+
 fn may_sign_certificates(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, read)) = X509Certificate::from_der(certificate) else { return false };
     read.key_usage().is_ok_and(|usage| usage.is_none_or(|extension| extension.value.key_cert_sign()))

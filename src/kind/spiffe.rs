@@ -9,12 +9,13 @@ use super::{HOUR, Header, Identity, Kind, Lints, NamedBy, SingleUse, Workload};
 use crate::vocab::Algorithm;
 
 /// JWT-SVID §2.1: a closed list, without EdDSA.
-const ALGORITHMS: [Algorithm; 8] = [
+const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
     Algorithm::RS512,
     Algorithm::ES256,
     Algorithm::ES384,
+    Algorithm::ES512,
     Algorithm::PS256,
     Algorithm::PS384,
     Algorithm::PS512,

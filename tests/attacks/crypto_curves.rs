@@ -109,16 +109,21 @@ rows! {
         mixed["alg"] = json!("ES256");
         let mut bare = TestKey::p384("p384").bare_jwk();
         bare["kid"] = json!("bare-384");
-        let keys = [platforms.partner.key.jwk(), ec().jwk(), TestKey::p384("p384").jwk(), mixed, bare];
+        let large = [TestKey::p384("p384").jwk(), TestKey::p521("p521").jwk()];
+        let keys = [platforms.partner.key.jwk(), ec().jwk(), mixed, bare].into_iter().chain(large);
         setup.key_set("partner", &partner_settings(""), &jwks(keys))
     }) {
         let valid = |key: &TestKey| row.partner().assertion().signed_by(key);
         let large = TestKey::p384("p384");
         row.accepts("ES256", valid(&ec())).await;
         row.accepts("ES384", valid(&large)).await;
+        let largest = TestKey::p521("p521");
+        row.accepts("ES512", valid(&largest)).await;
         row.accepts("ES384 by a key without alg", valid(&large).header("kid", "bare-384")).await;
         row.refuses("ES384 by P-256", valid(&ec()).header("alg", "ES384"), "key.algorithm").await;
         row.refuses("ES256 by P-384", valid(&large).header("alg", "ES256"), "key.algorithm").await;
+        row.refuses("ES384 by P-521", valid(&largest).header("alg", "ES384"), "key.algorithm").await;
+        row.refuses("ES512 by P-384", valid(&large).header("alg", "ES512"), "key.algorithm").await;
         let bare = valid(&large).header("kid", "bare-384").header("alg", "ES256");
         row.refuses("ES256 by P-384 without alg", bare, "key.algorithm").await;
         let mixed = TestKey::p384("crv").for_algorithm("ES256");

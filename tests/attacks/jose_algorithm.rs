@@ -15,7 +15,7 @@ pub(crate) fn partner_with(setup: Setup, keys: &[&TestKey]) -> Setup {
 pub(crate) fn partner_settings(more: &str) -> String {
     format!(
         "kind: oidc, url: https://idp.partner.example, \
-         algorithms: [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]{more}"
+         algorithms: [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]{more}"
     )
 }
 

@@ -203,8 +203,13 @@ rows! {
         row.refuses("by its aud alone", svid(valid().without("aud")), "claims.malformed").await;
     }
 
-    "SP-09" eddsa_signs_no_svid(row, with_bundle(vec![bundle_key(&TestKey::ed25519("ed-1"))])) {
+    "SP-09" eddsa_signs_no_svid(row, with_bundle(vec![
+        bundle_key(&TestKey::ed25519("ed-1")), bundle_key(&TestKey::p384("p384")), bundle_key(&TestKey::p521("p521")),
+    ])) {
         row.accepts("ES256", svid(valid())).await;
+        for key in [TestKey::p384("p384"), TestKey::p521("p521")] {
+            row.accepts(&key.algorithm, svid(valid().signed_by(&key))).await;
+        }
         let signed = svid(valid().signed_by(&TestKey::ed25519("ed-1")));
         row.refuses("EdDSA", signed, "key.algorithm_not_allowed").await;
         let posing = valid().signed_by(&TestKey::ed25519("ed-1")).header("alg", "ES256");

@@ -90,3 +90,26 @@ async fn a_removed_key_verifies_no_more_five_minutes_after_its_removal_whatever_
         stage.serves("the key that was kept").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_is_found_without_a_kid_too_where_the_issuer_may_leave_it_out() {
+    let good = TestKey::p256("good");
+    for (rotated, cause) in [(TestKey::p256("new"), "claims.signature"), (TestKey::p384("new-type"), "key.unknown")] {
+        let stage = Stage::warm_where("allow_missing_kid: true").await;
+        let signed = |key: &TestKey| stage.issuer.assertion().signed_by(key).without_header("kid");
+        stage.pass(COOLDOWN).await;
+        assert_eq!(stage.outcome(signed(&good)).await, "");
+        assert_eq!(stage.fetches(), [0], "the held key verifies, so nobody is asked");
+        stage.issuer.publish([rotated.jwk()]);
+        assert_eq!(stage.outcome(signed(&rotated)).await, "", "the first request with the new key");
+        assert_eq!(stage.fetches(), [0, 30]);
+        // What no key verifies is asked about once in 30 seconds, as an unknown kid is.
+        for fetches in [&[0, 30][..], &[0, 30, 60]] {
+            for _ in 0..10 {
+                assert_eq!(stage.outcome(signed(&good)).await, cause);
+            }
+            assert_eq!(stage.fetches(), fetches);
+            stage.pass(COOLDOWN).await;
+        }
+    }
+}

@@ -41,6 +41,7 @@ enum Pair {
     Raw(RawRsa),
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
+    P521(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
 
@@ -80,6 +81,14 @@ impl TestKey {
         })
     }
 
+    /// An ES512 key; the same one whenever this id is asked for.
+    pub fn p521(id: &str) -> TestKey {
+        remembered(id, || {
+            let pair = EcdsaKeyPair::generate(&signature::ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");
+            TestKey::new(id, "ES512", Pair::P521(pair))
+        })
+    }
+
     /// An Ed25519 key; the same one whenever this id is asked for.
     pub fn ed25519(id: &str) -> TestKey {
         remembered(id, || TestKey::new(id, "EdDSA", Pair::Ed25519(Ed25519KeyPair::generate().expect("a key"))))
@@ -105,7 +114,7 @@ impl TestKey {
     pub fn raw(&self) -> &RawRsa {
         match &*self.pair {
             Pair::Rsa(_, raw) | Pair::Raw(raw) => raw,
-            Pair::P256(_) | Pair::P384(_) | Pair::Ed25519(_) => panic!("not an RSA key"),
+            Pair::P256(_) | Pair::P384(_) | Pair::P521(_) | Pair::Ed25519(_) => panic!("not an RSA key"),
         }
     }
 
@@ -128,6 +137,7 @@ impl TestKey {
             }),
             Pair::P256(pair) => point_jwk("P-256", pair.public_key().as_ref()),
             Pair::P384(pair) => point_jwk("P-384", pair.public_key().as_ref()),
+            Pair::P521(pair) => point_jwk("P-521", pair.public_key().as_ref()),
             Pair::Ed25519(pair) => json!({ "kty": "OKP", "crv": "Ed25519", "x": base64url(pair.public_key()) }),
         }
     }
@@ -137,7 +147,7 @@ impl TestKey {
         match &*self.pair {
             Pair::Rsa(pair, _) => pair.public_key().as_ref().to_vec(),
             Pair::Raw(raw) => raw.modulus.to_bytes(),
-            Pair::P256(pair) | Pair::P384(pair) => pair.public_key().as_ref().to_vec(),
+            Pair::P256(pair) | Pair::P384(pair) | Pair::P521(pair) => pair.public_key().as_ref().to_vec(),
             Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
         }
     }
@@ -154,7 +164,7 @@ impl TestKey {
         match &*self.pair {
             Pair::Rsa(pair, _) => sign_rsa(pair, algorithm, input),
             Pair::Raw(raw) => raw.sign(input),
-            Pair::P256(pair) | Pair::P384(pair) => {
+            Pair::P256(pair) | Pair::P384(pair) | Pair::P521(pair) => {
                 pair.sign(&SystemRandom::new(), input).expect("a signature").as_ref().to_vec()
             }
             Pair::Ed25519(pair) => pair.sign(input).as_ref().to_vec(),

@@ -23,7 +23,8 @@ pub(super) struct Session<'a> {
     /// The origins that the operator wrote: that of `start`, and the issuer's own.
     pinned: Vec<Origin>,
     roots: Roots,
-    /// Taken away at the first request to an origin other than that of `start`.
+    /// Taken away at the first redirect, wherever that leads, and at the first request to an origin other than that of
+    /// `start`: whoever writes a `Location` must not choose who gets it.
     bearer: Option<HeaderValue>,
 }
 
@@ -60,6 +61,7 @@ impl Session<'_> {
             if !is_redirect(response.status()) {
                 return answer::read(response, self.fetch.limits.body_bytes).await;
             }
+            self.bearer = None;
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let next = location.and_then(|location| url.join(location).ok());
             url = self.vetted_redirect(from, &url, next.ok_or(FetchFault::Redirect("to no URL"))?)?;

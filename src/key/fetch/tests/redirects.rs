@@ -159,41 +159,61 @@ async fn a_permanent_redirect_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn the_bearer_token_is_lost_at_the_first_step_to_another_origin() {
+async fn the_bearer_token_is_never_sent_after_a_redirect() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let record = |name: &'static str, target: Option<String>| {
-        let seen = seen.clone();
+    let record = |name: &'static str, target: &str| {
+        let (seen, target) = (seen.clone(), target.to_owned());
         get(move |headers: RequestHeaders| async move {
             seen.lock().unwrap().push((name, headers.contains_key("authorization")));
-            target.map_or_else(|| json_reply(KEYS), |target| reply(307, "location", &target))
+            if target.is_empty() { json_reply(KEYS) } else { reply(307, "location", &target) }
         })
     };
-    let back = Arc::new(std::sync::OnceLock::<String>::new());
-    let target = back.clone();
-    let recording = seen.clone();
-    let other = Router::new().route(
-        "/back",
-        get(move |headers: RequestHeaders| async move {
-            recording.lock().unwrap().push(("other", headers.contains_key("authorization")));
-            reply(307, "location", target.get().unwrap())
-        }),
-    );
-    let other = serve(other).await;
+    let other = serve(Router::new().route("/keys", record("other", ""))).await;
     let own = Router::new()
-        .route("/same", record("same", Some("/keys".to_owned())))
-        .route("/away", record("away", Some(format!("{other}/back"))))
-        .route("/keys", record("keys", None));
+        .route("/same", record("same", "/keys"))
+        .route("/away", record("away", &format!("{other}/keys")))
+        .route("/keys", record("keys", ""));
     let own = serve(own).await;
-    back.set(format!("{own}/keys")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, "secret").unwrap();
-    for path in ["same", "away"] {
+    for path in ["keys", "same", "away"] {
         let mut settings = keys_at(&format!("{own}/{path}"));
         settings.url = Some(IssuerUrl::parse(&other).unwrap());
         settings.bearer_token_file = Some(file.clone());
         fetch(settings).await.unwrap();
     }
-    let expected = [("same", true), ("keys", true), ("away", true), ("other", false), ("keys", false)];
+    let expected = [("keys", true), ("same", true), ("keys", false), ("away", true), ("other", false)];
     assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn the_bearer_token_goes_from_metadata_to_keys_unless_the_metadata_was_redirected() {
+    for (metadata_moved, keys_get_it) in [(false, true), (true, false)] {
+        let base = Arc::new(std::sync::OnceLock::<String>::new());
+        let (named, seen) = (base.clone(), Arc::new(std::sync::Mutex::new(None)));
+        let metadata = move || async move {
+            let base = named.get().unwrap();
+            json_reply(json!({"issuer": base, "jwks_uri": format!("{base}/keys")}).to_string())
+        };
+        let recording = seen.clone();
+        let keys = move |headers: RequestHeaders| async move {
+            *recording.lock().unwrap() = Some(headers.contains_key("authorization"));
+            json_reply(KEYS)
+        };
+        let well_known = if metadata_moved { to("/moved") } else { get(metadata.clone()) };
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", well_known)
+            .route("/moved", get(metadata))
+            .route("/keys", get(keys));
+        let at = serve(router).await;
+        base.set(at.clone()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "secret").unwrap();
+        let mut settings = lab(KeySource::Discovery(None));
+        (settings.url, settings.bearer_token_file) = (Some(IssuerUrl::parse(&at).unwrap()), Some(file));
+        fetch(settings).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), Some(keys_get_it), "metadata moved: {metadata_moved}");
+    }
 }
