@@ -11,3 +11,5 @@ mod testing;
 mod schemas;
 #[path = "policy_authoring/first_policy.rs"]
 mod first_policy;
+#[path = "policy_authoring/guide.rs"]
+mod guide;
