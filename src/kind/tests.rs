@@ -150,6 +150,52 @@ fn a_tokens_kind_is_known_by_its_claims() {
 }
 
 #[test]
+fn what_the_lints_know_of_a_kind_is_true_of_its_fixture() {
+    for kind in IssuerKind::ALL {
+        let claims = object(kind.fixture.claims);
+        let whole = Value::Object(claims.clone());
+        let says = |claim: &str| if claim.starts_with('/') { whole.pointer(claim) } else { claims.get(claim) };
+        let has = |claim: &str| {
+            let top = claim.strip_prefix('/').and_then(|pointer| pointer.split('/').next()).unwrap_or(claim);
+            let top = top.replace("~1", "/");
+            top == "sub" || kind.claims.iter().any(|(known, _)| *known == top)
+        };
+        let lints = &kind.lints;
+        for claim in lints.always {
+            assert!(says(claim).is_some_and(|value| !value.is_null()), "{kind}: {claim} is not in the fixture");
+        }
+        for (claim, values) in lints.values {
+            let value = claims.get(*claim).and_then(Value::as_str);
+            assert!(value.is_none_or(|value| values.contains(&value)) && has(claim), "{kind}: {claim}");
+        }
+        let fixed = lints.definition.iter().chain(&lints.reference).flat_map(|fixed| fixed.claims);
+        let events = lints.events.iter().map(|events| events.claim);
+        for claim in fixed.copied().flatten().copied().chain(lints.runner).chain(events) {
+            assert!(has(claim), "{kind}: {claim}");
+        }
+        let Some(workload) = &lints.workload else { continue };
+        let names = workload.names.iter().map(|(claim, _)| claim).chain(workload.others);
+        for claim in names.chain(workload.ids.iter().copied().flatten()) {
+            assert!(has(claim), "{kind}: {claim}");
+        }
+    }
+}
+
+#[test]
+fn a_fixture_says_what_its_kinds_issuer_can_say() {
+    for kind in IssuerKind::ALL {
+        let claims = object(kind.fixture.claims);
+        let tenants: Vec<String> = claims.get("tid").and_then(Value::as_str).map(str::to_owned).into_iter().collect();
+        let trust_domain = ::spiffe::TrustDomain::new("prod.acme.example").unwrap();
+        let (cloud, trust_domain) = (Cloud::Public, Some(&trust_domain));
+        let identity = Identity { url: None, tenants: &tenants, cloud, trust_domain };
+        for (claim, value) in claims.iter().filter_map(|(claim, value)| Some((claim, value.as_str()?))) {
+            assert_eq!((kind.lints.can_say)(&identity, claim, value), Ok(()), "{kind}: {claim}");
+        }
+    }
+}
+
+#[test]
 fn the_documentation_has_every_kind_with_what_to_pin() {
     let row = |page: &'static str, kind: IssuerKind| {
         page.lines()

@@ -1,6 +1,7 @@
 //! Policies as an operator writes them: loaded from files, decided over claims.
 
 mod deciding;
+mod lint_cases;
 mod lints;
 mod loading;
 mod overlap;
