@@ -4,6 +4,7 @@
 //! known never waits. At most one fetch runs at a time, and the last good answer survives a restart in the store.
 //! `docs/key-cache.md` lists the promises and their tests.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -39,6 +40,8 @@ pub(super) struct Cache {
     world: World,
     snapshot: ArcSwapOption<Snapshot>,
     progress: Mutex<Progress>,
+    /// Fetches that have ended, well or not.
+    landings: AtomicU64,
     /// Told whenever the next fetch was planned anew.
     planned: Notify,
 }
@@ -70,7 +73,15 @@ struct Progress {
 impl Cache {
     pub(super) fn new(issuer: Arc<Issuer>, world: World) -> Cache {
         let (source, snapshot) = (source(&issuer), ArcSwapOption::empty());
-        Cache { issuer, source, world, snapshot, progress: Mutex::default(), planned: Notify::new() }
+        Cache {
+            issuer,
+            source,
+            world,
+            snapshot,
+            progress: Mutex::default(),
+            landings: AtomicU64::new(0),
+            planned: Notify::new(),
+        }
     }
 
     /// Whether it goes on at a reload that says this of its issuer. A bootstrap file that cannot be read now is no other.
@@ -109,9 +120,15 @@ impl Cache {
         fresh.map(|held| Arc::clone(&held.set)).ok_or_else(|| self.unavailable())
     }
 
+    /// How many fetches have landed: what a caller who looks, and then asks, has seen.
+    pub(super) fn landings(&self) -> u64 {
+        self.landings.load(Ordering::Acquire)
+    }
+
     /// Joins the running fetch, or starts one if the bucket has a token, and waits for it as long as a request may. The
-    /// token is taken before the attempt, so failures and empty answers do not give it back.
-    pub(super) async fn ask(self: &Arc<Self>) {
+    /// token is taken before the attempt, so failures and empty answers do not give it back. Nothing, when a fetch has
+    /// landed since the caller looked: what it brought is to be looked at first.
+    pub(super) async fn ask(self: &Arc<Self>, seen: u64) {
         if matches!(self.issuer.key_location(), None | Some(KeyLocation::File(_))) {
             return;
         }
@@ -120,7 +137,7 @@ impl Cache {
             let now = self.world.clock.now_millis();
             match progress.running() {
                 Some(flight) => flight,
-                None if !progress.has_token(now) => return,
+                None if self.landings() != seen || !progress.has_token(now) => return,
                 None => self.take_off(&mut progress, Some(now)),
             }
         };
@@ -299,7 +316,7 @@ impl Cache {
         let read = fetched.and_then(|answer| self.read(answer, started_at, false));
         let read = read.and_then(|snapshot| if accept_older { Ok(snapshot) } else { self.in_order(snapshot) });
         report::fetched(self.issuer.name(), read.as_ref().map(|snapshot| &*snapshot.set));
-        match read {
+        let landed = match read {
             Ok(snapshot) => {
                 progress.due_at = snapshot.refresh_after.map(|wait| schedule::later(started_at, wait));
                 (progress.failures, progress.last_error) = (0, None);
@@ -313,7 +330,10 @@ impl Cache {
                 progress.last_error = Some(fault.clone());
                 Err(fault)
             }
-        }
+        };
+        // Last: whoever sees the count sees the keys.
+        self.landings.fetch_add(1, Ordering::Release);
+        landed
     }
 
     /// SPIFFE Trust Domain and Bundle §4.1.1: the sequence orders bundles. One without is taken as it comes.

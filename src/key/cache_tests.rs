@@ -101,10 +101,11 @@ impl Bench {
 
     /// As a request does: what is held, else after asking.
     async fn find(&self, id: &str) -> Result<(), &'static str> {
+        let seen = self.cache.landings();
         match self.held(id) {
             Ok(()) => Ok(()),
             Err(_) => {
-                self.cache.ask().await;
+                self.cache.ask(seen).await;
                 self.held(id)
             }
         }
@@ -115,6 +116,19 @@ impl Bench {
         let found = self.cache.find(Some(&id), Algorithm::ES256);
         found.map(|key| assert_eq!(key.id(), Some(&id))).map_err(|failure| failure.cause())
     }
+}
+
+#[tokio::test]
+async fn whoever_looked_before_an_answer_landed_looks_again_and_fetches_nothing() {
+    let bench = Bench::with_keys().await;
+    let seen = bench.cache.landings();
+    bench.script.then(set_of(&["c"]));
+    bench.cache.refresh().await.unwrap();
+    bench.script.then(set_of(&["d"]));
+    bench.cache.ask(seen).await;
+    assert_eq!((bench.held("c"), bench.held("d").is_err()), (Ok(()), true));
+    bench.cache.ask(bench.cache.landings()).await;
+    assert_eq!(bench.held("d"), Ok(()));
 }
 
 #[tokio::test]
@@ -283,15 +297,15 @@ async fn an_older_spiffe_sequence_is_refused_unless_an_operator_asks() {
     {
         bench.script.then(bundle(ids, sequence));
         bench.clock.advance(COOLDOWN);
-        bench.cache.ask().await;
+        bench.cache.ask(bench.cache.landings()).await;
         assert_eq!(bench.held("a").is_ok(), has_a, "{sequence}");
     }
     bench.script.then(bundle(&["b"], "9"));
     bench.clock.advance(COOLDOWN);
-    bench.cache.ask().await;
+    bench.cache.ask(bench.cache.landings()).await;
     bench.script.then(bundle(&["a"], "1"));
     bench.clock.advance(COOLDOWN);
-    bench.cache.ask().await;
+    bench.cache.ask(bench.cache.landings()).await;
     assert!(bench.cache.status().last_error.is_some_and(|error| error.contains("issuer refresh")));
     assert!(bench.cache.refresh().await.is_ok());
     assert_eq!((bench.held("a"), bench.held("b")), (Ok(()), Err("key.unknown")));

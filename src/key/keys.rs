@@ -130,7 +130,7 @@ impl Keys {
             return looked.outcome();
         }
         // All at once: one that hangs must not use up the time of the others.
-        futures_util::future::join_all(looked.worth_asking.iter().map(|cache| cache.ask())).await;
+        futures_util::future::join_all(looked.worth_asking.iter().map(|(cache, seen)| cache.ask(*seen))).await;
         let looked = self.look(issuers, assertion);
         if looked.has_signer(assertion) { looked.outcome() } else { looked.outcome_without_signer() }
     }
@@ -141,8 +141,9 @@ impl Keys {
     /// [`KeyFailure::Unavailable`].
     pub async fn key_set(&self, issuer: &TrustedIssuer) -> Result<Arc<KeySet>, KeyFailure> {
         let cache = &self.entry_of(issuer.name())?.cache;
+        let seen = cache.landings();
         if cache.held().is_err() {
-            cache.ask().await;
+            cache.ask(seen).await;
         }
         cache.held()
     }
@@ -163,9 +164,10 @@ impl Keys {
             let set = cache.held()?;
             Ok(x509_svid::verify(certificate, set.x509_authorities(), issuer.identifier(), End::Client, now)?)
         };
+        let seen = cache.landings();
         match verify() {
             Err(KeyFailure::Unavailable { .. } | KeyFailure::Certificate(X509SvidRefusal::Chain(_))) => {
-                cache.ask().await;
+                cache.ask(seen).await;
                 verify()
             }
             settled => settled,
@@ -175,9 +177,10 @@ impl Keys {
     fn look(&self, issuers: &TrustedIssuers, assertion: &UnverifiedAssertion) -> Looked<'_> {
         let mut looked = Looked::default();
         for issuer in issuers.iter() {
+            let cache = self.entry_of(issuer.name()).ok().map(|entry| (&entry.cache, entry.cache.landings()));
             let outcome = self.look_at(issuer, assertion);
             if may_change(&outcome, assertion.unverified_key_id()) {
-                looked.worth_asking.extend(self.entry_of(issuer.name()).ok().map(|entry| &entry.cache));
+                looked.worth_asking.extend(cache);
             }
             match outcome {
                 Ok(key) => looked.found.push(CandidateKey { issuer: issuer.clone(), key }),
@@ -264,7 +267,7 @@ impl Entry {
 struct Looked<'a> {
     found: Vec<CandidateKey>,
     failures: Vec<KeyFailure>,
-    worth_asking: Vec<&'a Arc<Cache>>,
+    worth_asking: Vec<(&'a Arc<Cache>, u64)>,
 }
 
 impl Looked<'_> {
