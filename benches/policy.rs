@@ -107,7 +107,9 @@ fn write(directory: &Path, size: usize) -> Issuers {
             4 | 5 => format!("kind: gitlab, url: \"https://gitlab-{number}.example\""),
             6 | 7 => format!("kind: kubernetes, url: \"https://cluster-{number}.example\""),
             8 => "kind: azure, tenant: 6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94".to_owned(),
-            _ => "kind: spiffe, trust_domain: prod.acme.example, bundle: { url: \"https://spire.example\" }".to_owned(),
+            _ => "kind: spiffe, trust_domain: prod.acme.example, \
+                  bundle: { url: \"https://spire.example\", profile: https_web }"
+                .to_owned(),
         };
         writeln!(issuers, "  issuer-{number}: {{ {settings} }}").unwrap();
     }

@@ -87,16 +87,16 @@ impl Condition {
         fence::check_source(source)?;
         let text = source.to_owned();
         let names: Vec<String> = variables.iter().map(|name| (*name).to_owned()).collect();
-        parser::on_large_stack(move || Condition::compile_here(text, names))
+        parser::on_large_stack(move || Condition::compile_here(text, &names))
     }
 
     /// On the large stack: a tree that the limits refuse is also walked and freed there.
-    fn compile_here(source: String, variables: Vec<String>) -> Result<Condition, ConditionFault> {
+    fn compile_here(source: String, variables: &[String]) -> Result<Condition, ConditionFault> {
         let program = Program::compile(&source).map_err(|errors| parser::fault(&source, &errors))?;
-        let reads = fence::check_tree(program.expression(), variables.clone())?;
+        let reads = fence::check_tree(program.expression(), variables)?;
         let mut expression = program.expression().clone();
         let patterns = rewrite::rewrite(&mut expression)?;
-        let most = cost::check(&expression, &variables, patterns.len())?;
+        let most = cost::check(&expression, variables, patterns.len())?;
         let spans = spans::copy(program.source_info());
         Ok(Condition { expression, patterns, reads, spans, most, source })
     }
@@ -128,11 +128,12 @@ impl Condition {
     /// Evaluates it over these values.
     ///
     /// # Errors
-    /// When it does not come to a boolean: a missing member, values that do not compare, another type.
+    /// When it does not come to a boolean: a missing member, values that do not compare, another type. And when there is
+    /// more in the values than a condition may be given.
     pub fn holds(&self, values: &Values) -> Result<bool, ConditionFault> {
         let mut context = self.context();
-        for (name, value) in values.iter() {
-            context.add_variable_from_value(name, value.clone());
+        for (name, value) in values.borrowed()? {
+            context.add_variable_as_val(name, value);
         }
         self.evaluate(&context)
     }

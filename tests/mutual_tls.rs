@@ -215,7 +215,8 @@ async fn a_bundle_of_x509_authorities_alone_is_enough_and_one_without_admits_no_
 fn fetched_from(issuer: &TestIssuer) -> String {
     let url = format!("{}/jwks", issuer.url());
     format!(
-        "{{ kind: spiffe, trust_domain: prod.acme.example, bundle: {{ url: \"{url}\" }}, danger_allow_http: true }}"
+        "{{ kind: spiffe, trust_domain: prod.acme.example, bundle: {{ url: \"{url}\", profile: https_web }}, \
+         danger_allow_http: true }}"
     )
 }
 

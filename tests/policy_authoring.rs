@@ -1,7 +1,7 @@
 //! What a policy's author has: tests with coverage, schemas for an editor, and a first policy from a token in hand. All
 //! through the binary, without a server.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "helpers of tests may fail the test")]
 
 #[path = "policy_authoring/place.rs"]
 mod place;
@@ -11,3 +11,5 @@ mod testing;
 mod schemas;
 #[path = "policy_authoring/first_policy.rs"]
 mod first_policy;
+#[path = "policy_authoring/guide.rs"]
+mod guide;

@@ -26,7 +26,7 @@ const COUNTERS: [(&str, &str); 4] = [
 
 const GAUGES: [(&str, &str); 9] = [
     ("countersign_keys", "Usable keys that are held of an issuer."),
-    ("countersign_keys_skipped", "Keys in an issuer's last answer that cannot be used."),
+    ("countersign_keys_skipped", "Keys in an issuer's last answer that cannot be used, by reason."),
     ("countersign_keys_usable", "Whether an issuer's keys verify tokens now."),
     ("countersign_keys_fetch_failing", "Whether the last fetch of an issuer's keys failed."),
     ("countersign_keys_last_fetch_timestamp_seconds", "When an issuer's keys were last fetched."),

@@ -225,6 +225,7 @@ impl<'a> Walk<'a> {
         self.price.add(COMPARISON);
         let by = self.visit(index);
         self.price.charge(&by, EQUAL);
+        self.price.charge(&by, REPORT);
         match (&operand.expr, &index.expr) {
             (Expr::Ident(name), Expr::Literal(LiteralValue::String(member))) => {
                 self.visit(operand);

@@ -75,8 +75,8 @@ pub(super) fn check_source(source: &str) -> Result<(), ConditionFault> {
 }
 
 /// Holds what evaluation costs, and says what it reads.
-pub(super) fn check_tree(expression: &IdedExpr, variables: Vec<String>) -> Result<Reads, ConditionFault> {
-    let mut walk = Walk { names: variables, ..Walk::default() };
+pub(super) fn check_tree(expression: &IdedExpr, variables: &[String]) -> Result<Reads, ConditionFault> {
+    let mut walk = Walk { names: variables.to_vec(), ..Walk::default() };
     walk.visit(expression, MAX_DEPTH)?;
     Ok(walk.reads)
 }

@@ -7,7 +7,7 @@ use super::*;
 fn holds(source: &str, claims: &serde_json::Value) -> Result<bool, ConditionFault> {
     let condition = Condition::compile(source, &["claims"])?;
     let answer = condition.holds_over("claims", claims.as_object().unwrap());
-    let all_converted = Values::new(&[("claims", claims)]).and_then(|values| condition.holds(&values));
+    let all_converted = condition.holds(&Values::new(vec![("claims", claims.clone())]));
     assert!(answer == all_converted || all_converted.is_err(), "{source}: {answer:?}, {all_converted:?}");
     answer
 }

@@ -1,9 +1,7 @@
 //! JSON as values that an expression reads, with lists and objects of bounded length.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use cel::Value;
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString};
 use cel::common::value::Val;
 use serde_json::Value as Json;
@@ -18,22 +16,20 @@ pub(super) const MAX_VALUES: usize = 512;
 /// Most bytes of texts and names. An assertion has no more (`request::MAX_ASSERTION_BYTES`).
 pub(super) const MAX_BYTES: usize = 16 * 1024;
 
-/// Values by variable, converted once and then shared by every condition of a decision.
-pub struct Values(Vec<(&'static str, Value)>);
+/// Values by variable.
+pub struct Values(Vec<(&'static str, Json)>);
 
 impl Values {
-    /// Converts JSON values.
-    ///
-    /// # Errors
-    /// When there is more in them than a condition may be given.
-    pub fn new(values: &[(&'static str, &Json)]) -> Result<Values, ConditionFault> {
-        let mut room = Room::new();
-        let converted = values.iter().map(|(name, value)| Ok((*name, room.owned(value)?)));
-        converted.collect::<Result<Vec<_>, ConditionFault>>().map(Values)
+    /// Of these JSON values.
+    #[must_use]
+    pub fn new(values: Vec<(&'static str, Json)>) -> Values {
+        Values(values)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.0.iter().map(|(name, value)| (*name, value))
+    /// As an expression reads them.
+    pub(super) fn borrowed(&self) -> Result<Vec<(&'static str, Box<dyn Val + '_>)>, ConditionFault> {
+        let mut room = Room::new();
+        self.0.iter().map(|(name, value)| Ok((*name, room.borrowed(value)?))).collect()
     }
 }
 
@@ -95,29 +91,6 @@ impl Room {
                 check_length(items.len())?;
                 let items = items.iter().map(|item| self.borrowed(item));
                 Box::new(CelList::from(items.collect::<Result<Vec<_>, _>>()?))
-            }
-        })
-    }
-
-    fn owned(&mut self, value: &Json) -> Result<Value, ConditionFault> {
-        self.take(value.as_str().map_or(0, str::len))?;
-        Ok(match value {
-            Json::Null => Value::Null,
-            Json::Bool(value) => Value::Bool(*value),
-            Json::Number(number) => whole_or_float(number)?.map_or_else(Value::Float, Value::Int),
-            Json::String(text) => Value::String(Arc::new(text.clone())),
-            Json::Array(items) => {
-                check_length(items.len())?;
-                Value::List(Arc::new(items.iter().map(|item| self.owned(item)).collect::<Result<_, _>>()?))
-            }
-            Json::Object(members) => {
-                check_length(members.len())?;
-                let mut map: HashMap<cel::objects::Key, Value> = HashMap::new();
-                for (name, value) in members {
-                    self.bytes = self.bytes.checked_sub(name.len()).ok_or_else(too_much)?;
-                    map.insert(name.as_str().into(), self.owned(value)?);
-                }
-                Value::Map(cel::objects::Map { map: Arc::new(map) })
             }
         })
     }

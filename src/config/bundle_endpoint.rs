@@ -11,20 +11,24 @@ use super::settings::BundleProfile;
 /// The ways in which it can.
 pub(super) const PROFILES: [&str; 2] = ["https_web", "https_spiffe"];
 
-/// Reads `profile` and what only `https_spiffe` has. `None` when that is faulty.
+/// Reads `profile` and what only `https_spiffe` has. `None` when that is faulty. Nothing is taken for granted: the profile
+/// says who vouches for the keys (SPIFFE Federation §5.1).
 pub(super) fn profile(
     bundle: &Section<'_>,
     issuer: &Section<'_>,
     trust_bundles: &Path,
     faults: &mut Diagnostics,
 ) -> Option<BundleProfile> {
-    let is_spiffe = match bundle.has("profile") {
-        false => false,
-        true => bundle.text("profile", faults, |text| match PROFILES.contains(&text) {
-            true => Ok(text == "https_spiffe"),
-            false => Err("must be https_web (a certificate of a public CA) or https_spiffe (an X.509-SVID)"),
-        })?,
-    };
+    if !bundle.has("profile") {
+        let message = "`bundle` needs `profile`: its `url` does not say how the server there proves itself";
+        let fix = "add `profile: https_web` (a certificate of a CA for the host name) or `profile: https_spiffe` (an \
+                   X.509-SVID)";
+        faults.push(bundle.fault("", "missing-field", message).fix(fix));
+    }
+    let is_spiffe = bundle.text("profile", faults, |text| match PROFILES.contains(&text) {
+        true => Ok(text == "https_spiffe"),
+        false => Err("must be https_web (a certificate of a public CA) or https_spiffe (an X.509-SVID)"),
+    })?;
     if !is_spiffe {
         for name in ["endpoint_spiffe_id", "bootstrap_file"].into_iter().filter(|name| bundle.has(name)) {
             let message = format!("`{name}` is for `profile: https_spiffe`; https_web checks the host name");

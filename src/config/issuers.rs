@@ -170,7 +170,7 @@ fn refuse_fields_of_other_kinds(section: &Section<'_>, kind: IssuerKind, faults:
     }
     if matches!(kind.named_by, NamedBy::TrustDomain) && section.has("url") {
         let message = "a SPIFFE issuer has no `url`: its tokens are known by the trust domain of `sub`";
-        let fix = "remove it; where its keys are is `bundle: { url: … }`";
+        let fix = "remove it; where its keys are is `bundle: { url: …, profile: … }`";
         faults.push(section.fault_at_key("url", "wrong-kind", message).fix(fix));
     }
 }

@@ -143,9 +143,6 @@ impl Place<'_> {
                 if source == "workload_api" {
                     return bundle.text("workload_api", faults, socket).map(KeySource::WorkloadApi);
                 }
-                if source == "workload_api" {
-                    return bundle.text("workload_api", faults, socket).map(KeySource::WorkloadApi);
-                }
                 bundle.existing_file("file", self.trust_bundles, faults).map(KeySource::File)
             }
         }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::host::Host;
-use crate::condition::{self, Condition, ConditionFault, Schema, Type, Unknown, Values};
+use crate::condition::{self, Condition, Schema, Type, Unknown, Values};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::relying_party::Caller;
 use crate::vocab::{Audience, IssuerUrl, Scope, Scopes, ServiceName, UserName};
@@ -125,12 +125,12 @@ impl<'a> Facts<'a> {
         Facts { caller, method: request.method(), uri: request.uri(), host }
     }
 
-    fn values(&self) -> Result<Values, ConditionFault> {
+    fn values(&self) -> Values {
         let request = json!({
             "method": self.method.as_str(), "path": self.uri.path(), "host": self.host.as_str(),
         });
         let caller = json!({ "user": self.caller.user(), "scopes": self.caller.scopes() });
-        Values::new(&[("request", &request), ("caller", &caller)])
+        Values::new(vec![("request", request), ("caller", caller)])
     }
 }
 
@@ -139,10 +139,7 @@ impl Entry {
     fn admits(&self, facts: &Facts<'_>) -> bool {
         self.scopes.iter().all(|scope| facts.caller.scopes().cover(scope))
             && self.users.as_ref().is_none_or(|users| users.contains(facts.caller.user()))
-            && self
-                .condition
-                .as_ref()
-                .is_none_or(|condition| facts.values().and_then(|values| condition.holds(&values)).unwrap_or(false))
+            && self.condition.as_ref().is_none_or(|condition| condition.holds(&facts.values()).unwrap_or(false))
     }
 }
 

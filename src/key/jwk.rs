@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::key_set::KeySetUse;
@@ -20,8 +20,7 @@ use super::verifying_key::{KeyName, VerifyingKey};
 use crate::vocab::{Algorithm, KeyId};
 
 /// Why a key of a set is left out. The rest of the set stays (RFC 7517 §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkippedKey {
     /// Not an object, or a member is missing or has the wrong type or encoding.
     Malformed,
@@ -51,6 +50,53 @@ pub enum SkippedKey {
     DuplicateKeyId,
     /// SPIFFE: its `x5c` is not exactly one certificate of an authority.
     BadCertificate,
+}
+
+impl SkippedKey {
+    /// Every reason.
+    pub const ALL: [SkippedKey; 14] = [
+        SkippedKey::Malformed,
+        SkippedKey::UnknownType,
+        SkippedKey::UnknownCurve,
+        SkippedKey::Symmetric,
+        SkippedKey::PrivateKey,
+        SkippedKey::WrongUse,
+        SkippedKey::WrongOperation,
+        SkippedKey::BadKeyId,
+        SkippedKey::WrongAlgorithm,
+        SkippedKey::AlgorithmNotAllowed,
+        SkippedKey::WeakOrHugeRsa,
+        SkippedKey::BadPoint,
+        SkippedKey::DuplicateKeyId,
+        SkippedKey::BadCertificate,
+    ];
+
+    /// Its name in the status and as a metric's label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            SkippedKey::Malformed => "malformed",
+            SkippedKey::UnknownType => "unknown_type",
+            SkippedKey::UnknownCurve => "unknown_curve",
+            SkippedKey::Symmetric => "symmetric",
+            SkippedKey::PrivateKey => "private_key",
+            SkippedKey::WrongUse => "wrong_use",
+            SkippedKey::WrongOperation => "wrong_operation",
+            SkippedKey::BadKeyId => "bad_key_id",
+            SkippedKey::WrongAlgorithm => "wrong_algorithm",
+            SkippedKey::AlgorithmNotAllowed => "algorithm_not_allowed",
+            SkippedKey::WeakOrHugeRsa => "weak_or_huge_rsa",
+            SkippedKey::BadPoint => "bad_point",
+            SkippedKey::DuplicateKeyId => "duplicate_key_id",
+            SkippedKey::BadCertificate => "bad_certificate",
+        }
+    }
+}
+
+impl Serialize for SkippedKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl fmt::Display for SkippedKey {

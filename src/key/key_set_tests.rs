@@ -301,3 +301,11 @@ fn every_platforms_key_set_has_the_key_of_its_token_and_only_signature_keys() {
         assert_eq!(set.keys().count(), published - usize::from(is_spiffe), "{kind}");
     }
 }
+
+#[test]
+fn every_reason_for_leaving_a_key_out_is_in_the_table_of_the_key_cache() {
+    let page = include_str!("../../docs/key-cache.md");
+    for reason in SkippedKey::ALL {
+        assert!(page.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{}`", reason.name()))));
+    }
+}

@@ -29,7 +29,7 @@ pub(super) fn gauges(status: &KeyStatus) {
         metrics::gauge!(name, "issuer" => status.issuer.to_string()).set(value);
     };
     set("countersign_keys", whole(status.keys.len()));
-    set("countersign_keys_skipped", whole(status.skipped.values().sum()));
+    skipped(status);
     set("countersign_keys_usable", if status.usable { 1.0 } else { 0.0 });
     set("countersign_keys_fetch_failing", if status.last_error.is_some() { 1.0 } else { 0.0 });
     #[allow(clippy::cast_precision_loss)] // seconds since 1970 are exact in a double for 285 million years
@@ -38,6 +38,15 @@ pub(super) fn gauges(status: &KeyStatus) {
         ("countersign_keys_next_fetch_timestamp_seconds", status.next_fetch),
     ] {
         set(name, time.map_or(0.0, |time| time.0 as f64));
+    }
+}
+
+/// Each reason, also those of no key: an alert on one must see it end.
+fn skipped(status: &KeyStatus) {
+    for reason in SkippedKey::ALL {
+        let count = status.skipped.get(&reason).copied().unwrap_or_default();
+        let issuer = status.issuer.to_string();
+        metrics::gauge!("countersign_keys_skipped", "issuer" => issuer, "reason" => reason.name()).set(whole(count));
     }
 }
 

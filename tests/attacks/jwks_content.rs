@@ -13,6 +13,7 @@ use crate::support::faulty::{Answer, Delivery, FaultyIssuer};
 use crate::support::keys::{TestKey, base64url, jwks};
 use crate::support::platform::Platform;
 use crate::support::setup::Setup;
+use crate::support::wire::Request;
 
 const RIVAL: &str = "https://idp.rival.example";
 
@@ -33,6 +34,15 @@ scopes: [\"service:my-api\"]
 /// Trusts one issuer as `partner`, and its keys as the bundle of `mesh`.
 pub fn as_partner_and_mesh(setup: Setup, issuer: &FaultyIssuer) -> Setup {
     as_partner(setup, issuer).issuer("mesh", &crate::spiffe::fetched_from(issuer))
+}
+
+/// An issuer of a name that no other test has: metrics belong to the process.
+const LEAKING: &str = "jw-01-leaking";
+
+/// Trusts one issuer as `partner`, and its keys as the bundle of [`LEAKING`].
+fn as_partner_and_leaking(setup: Setup, issuer: &FaultyIssuer) -> Setup {
+    let settings = crate::spiffe::fetched_from(issuer).replace("prod.acme.example", "leaking.example");
+    as_partner(setup, issuer).issuer(LEAKING, &settings)
 }
 
 /// The JWK with one member set.
@@ -56,12 +66,23 @@ async fn leaves_out(row: &Row, issuer: &FaultyIssuer, key: &TestKey, jwk: Value,
 }
 
 issuer_rows! {
-    "JW-01" a_published_private_key_verifies_nothing_from_then_on(row, issuer) {
+    "JW-01" a_published_private_key_verifies_nothing_from_then_on_and_raises_an_alarm(row, issuer, as_partner_and_leaking) {
         let (rsa, point) = (TestKey::rsa("rsa-b"), TestKey::p256("leaked"));
         for member in ["d", "p", "q", "dp", "dq", "qi", "oth"] {
             leaves_out(&row, &issuer, &rsa, with(&rsa, member, "AQAB"), SkippedKey::PrivateKey).await;
         }
         leaves_out(&row, &issuer, &point, with(&point, "d", base64url([7; 32])), SkippedKey::PrivateKey).await;
+        let admin = row.broker.serve_admin().await;
+        let alarm = async || {
+            row.broker.refresh_keys(LEAKING).await.expect("an answer");
+            let name = format!("countersign_keys_skipped{{issuer=\"{LEAKING}\",reason=\"private_key\"}} ");
+            let text = admin.send(&Request::get("/metrics")).await.text();
+            let value = text.lines().find_map(|line| line.strip_prefix(&name));
+            value.unwrap_or_else(|| panic!("no alarm in {text}")).to_owned()
+        };
+        assert_eq!(alarm().await, "1");
+        issuer.publish([TestKey::p256("good").jwk(), with(&rsa, "use", "enc")]);
+        assert_eq!(alarm().await, "0", "a key left out for another reason is none");
     }
 
     "JW-02" a_shared_secret_is_no_issuer_s_key(row, issuer) {

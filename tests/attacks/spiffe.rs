@@ -248,6 +248,9 @@ rows! {
         row.is_no_configuration("trust_domain: prod.acme.example, ", "", "trust_domain").await;
         row.is_no_configuration("trust_domain: prod.acme.example, bundle: { file: mesh.json }",
             "bundle: { url: \"https://prod.acme.example/bundle\", profile: https_web }", "trust_domain").await;
+        // Nor is the profile, by what a URL looks like (SPIFFE Federation §5.1).
+        row.is_no_configuration("bundle: { file: mesh.json }",
+            "bundle: { url: \"https://prod.acme.example/bundle\" }", "profile").await;
         for written in ["\"\"", "\"spiffe://prod.acme.example\"", "Prod.acme.example", "\"prod.acme.example/x\"", "7"] {
             let written = format!("trust_domain: {written}");
             row.is_no_configuration("trust_domain: prod.acme.example", &written, "trust_domain").await;

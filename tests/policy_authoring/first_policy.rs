@@ -60,7 +60,7 @@ fn a_token_of_every_kind_becomes_a_policy_without_warnings_whose_tests_cover_eve
         assert_eq!(ran.code, Some(0), "{kind}: {}", ran.err);
         assert!(ran.err.contains("signature was NOT verified"), "{}", ran.err);
         assert_eq!(policies(&place), ["first.test.yaml", "first.yaml"]);
-        let checked = place.policy(&["check"]);
+        let checked = place.policy(&["check", "--deny-warnings"]);
         assert!(checked.code == Some(0) && !checked.out.contains("warning"), "{kind}: {}{}", checked.out, checked.err);
         let tested = place.policy(&["test", "--deny-uncovered"]);
         assert_eq!(tested.code, Some(0), "{kind}: {}{}", tested.out, tested.err);

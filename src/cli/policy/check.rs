@@ -37,7 +37,8 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
     if faults.has_errors() {
         return Err(Failed(check::report(&faults)));
     }
-    output::print(&format!("{}: {} policies, valid\n", set.config.policies.display(), set.policies.len()))?;
+    let (count, noun) = (set.policies.len(), if set.policies.len() == 1 { "policy" } else { "policies" });
+    output::print(&format!("{}: {count} {noun}, valid\n", set.config.policies.display()))?;
     if faults.is_empty() { Ok(()) } else { output::print(&format!("\n{}\n", check::report(&faults))) }
 }
 

@@ -40,8 +40,6 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) const NOTHING: Rate = Rate { value: 0, kibibyte: 0 };
-
     pub(super) fn times(self, count: u64) -> Rate {
         Rate { value: self.value.saturating_mul(count), kibibyte: self.kibibyte.saturating_mul(count) }
     }

@@ -183,8 +183,9 @@ fn a_bundle_is_a_file_or_a_web_endpoint() {
     assert_eq!(spiffe("profile: https_web"), ["3:55: missing-field"]);
     assert_eq!(spiffe("url: https://a.example, file: lab.json"), ["3:81: conflict"]);
     assert_eq!(spiffe("file: lab.json, profile: https_web"), ["3:73: conflict"]);
-    assert_eq!(spiffe("url: https://u:p@a.example/"), ["3:62: value"]);
-    assert_eq!(spiffe("url: http://127.0.0.1/"), ["3:62: plain-http"]);
+    assert_eq!(spiffe("url: https://u:p@a.example/, profile: https_web"), ["3:62: value"]);
+    assert_eq!(spiffe("url: http://127.0.0.1/, profile: https_web"), ["3:62: plain-http"]);
+    assert_eq!(spiffe("url: https://a.example"), ["3:55: missing-field"], "no profile is taken for granted");
     assert_eq!(spiffe("url: https://a.example, profile: x"), ["3:90: value"]);
     assert_eq!(spiffe("file: lab.json, bootstrap_file: lab.json"), ["3:73: conflict"]);
     let both = "kind: spiffe, trust_domain: a.example, bundle: { file: lab.json }, keys: { file: lab.json }";
@@ -211,8 +212,8 @@ fn an_endpoint_with_an_svid_is_named_by_its_id_in_the_issuers_own_domain() {
     assert_eq!(in_issuer(&format!("ca_file: ca.pem, {start}{id}{no_file} }}")), ["3:8: conflict"]);
     let plain = format!("danger_allow_http: true, {start}{id}{no_file} }}").replace("https://a", "http://127.0.0.1/a");
     assert_eq!(in_issuer(&plain), ["3:87: conflict"]);
-    let web = "kind: spiffe, trust_domain: a.example, bundle: { url: https://a.example";
-    assert_eq!(in_issuer(&format!("{web}{no_file} }}")), ["3:81: conflict"]);
+    let web = "kind: spiffe, trust_domain: a.example, bundle: { url: https://a.example, profile: https_web";
+    assert_eq!(in_issuer(&format!("{web}{no_file} }}")), ["3:101: conflict"]);
 }
 
 #[test]
