@@ -56,7 +56,7 @@ async fn a_warning_is_shown_with_its_place_and_its_page_and_fails_only_where_it_
     let place = place(CONFIG, &wide);
     let Finished { code, stdout, .. } = run(place.path(), &["policy", "check"]).await;
     assert_eq!(code, Some(0));
-    let shown = "policies: 1 policies, valid\n\n";
+    let shown = "policies: 1 policy, valid\n\n";
     assert!(stdout.contains(shown) && stdout.contains("policies/p.yaml:6:10: warning[all-scopes]: "), "{stdout}");
     assert!(stdout.ends_with("   = see docs/lints.md#all-scopes\n\n1 warning\n"), "{stdout}");
     assert_eq!(codes(place.path(), COMMANDS).await, [Some(0), Some(1), Some(0), Some(1)]);
