@@ -22,7 +22,7 @@ pub(super) fn check(draft: &Draft<'_>, findings: &mut Findings<'_>) {
             _ => never_of_this_issuer(draft, line),
         };
         if let Some(message) = never {
-            refuse(&entry.value.place, message, findings);
+            refuse(&entry.value.place, &message, findings);
         }
         check_absence(draft, line, findings);
         check_pointer(draft, (entry, line), findings);
@@ -30,11 +30,11 @@ pub(super) fn check(draft: &Draft<'_>, findings: &mut Findings<'_>) {
     let condition =
         draft.fields.node("condition").filter(|_| draft.condition.is_some_and(|it| it.source().trim() == "false"));
     if let Some(node) = condition {
-        refuse(&node.place, "the condition is never true".to_owned(), findings);
+        refuse(&node.place, "the condition is never true", findings);
     }
 }
 
-fn refuse(place: &Place, message: String, findings: &mut Findings<'_>) {
+fn refuse(place: &Place, message: &str, findings: &mut Findings<'_>) {
     findings.report(CONTRADICTION, place, || {
         (format!("{message}: the policy admits nobody"), "correct the line, or remove it".to_owned())
     });
@@ -104,7 +104,7 @@ fn check_absence(draft: &Draft<'_>, line: &Line, findings: &mut Findings<'_>) {
     let mut refuse_reading = |template: &Template, place: &Place| {
         if let Some(read) = template.selectors().find(|read| read.is_within(&line.selector)) {
             let message = format!("this reads `{}`, and a line says that it is absent", read.source());
-            refuse(place, message, findings);
+            refuse(place, &message, findings);
         }
     };
     if let Some((node, user)) = draft.fields.node("user").zip(draft.user) {
@@ -132,7 +132,7 @@ fn check_pointer(draft: &Draft<'_>, (entry, line): (&Entry, &Line), findings: &m
         }
         if exclude(draft, line, other) || exclude(draft, other, line) {
             let message = format!("this and the line on `{}` never hold together", other.selector.source());
-            refuse(&entry.value.place, message, findings);
+            refuse(&entry.value.place, &message, findings);
         }
     }
 }

@@ -11,9 +11,8 @@ const PAGE: &str = include_str!("../../../docs/lints.md");
 /// The section of a lint.
 fn section(lint: &Lint) -> &'static str {
     let heading = format!("\n## {}\n", lint.id);
-    let start = PAGE.find(&heading).unwrap_or_else(|| panic!("docs/lints.md has no section {}", lint.id));
-    let rest = &PAGE[start + heading.len()..];
-    &rest[..rest.find("\n## ").unwrap_or(rest.len())]
+    let rest = PAGE.split_once(&heading).unwrap_or_else(|| panic!("docs/lints.md has no section {}", lint.id)).1;
+    rest.split("\n## ").next().unwrap()
 }
 
 /// The example that begins with this comment.
