@@ -30,11 +30,20 @@ fn fields(known: &'static [Field], prefix: &str) -> Value {
         let schema = match path.as_str() {
             // Known only so that it can be refused with a reason.
             "store" => Value::Bool(false),
+            "issuers.bundle" => with_profile(of_shape(name, shape, &path)),
             _ => of_shape(name, shape, &path),
         };
         (*name, PAGE.describe(described, schema))
     };
     mapping(known.iter().map(named), &[])
+}
+
+/// A URL does not say how the server there proves itself.
+fn with_profile(mut bundle: Value) -> Value {
+    if let Some(members) = bundle.as_object_mut() {
+        members.insert("dependentRequired".to_owned(), json!({ "url": ["profile"] }));
+    }
+    bundle
 }
 
 fn of_shape(name: &str, shape: &'static Shape, path: &str) -> Value {

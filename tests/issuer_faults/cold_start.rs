@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use countersign::clock::Clock;
 
-use crate::support::faulty::FaultyIssuer;
+use crate::support::faulty::{Answer, FaultyIssuer, METADATA};
 use crate::support::keys::TestKey;
 use crate::support::process::ServeProcess;
 use crate::support::setup::{Platforms, Setup};
@@ -67,13 +67,19 @@ async fn a_removed_key_does_not_come_back_by_a_restart() {
     assert_eq!(broker.cause(&reply).await, "key.unknown");
 }
 
+/// From the start of the program to its first token.
+const PROMISED: Duration = Duration::from_secs(2);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_serves_without_network_within_two_seconds_after_kill_9() {
     let issuer = FaultyIssuer::start(&[&TestKey::p256("good")]);
     issuer.follow(&Clock::system());
+    let neighbour = FaultyIssuer::start(&[&TestKey::p256("neighbour")]);
+    neighbour.answers_at(METADATA, Answer::hang());
     let directory = tempfile::tempdir().unwrap();
     let setup = trusting(Setup::platforms(&Platforms::new()), "partner", &issuer);
-    let process = ServeProcess::start(&setup, directory.path()).await;
+    let setup = trusting(setup, "neighbour", &neighbour);
+    let mut process = ServeProcess::start(&setup, directory.path()).await;
     let address = process.address;
     let exchange = async || {
         let assertion = issuer.assertion().compact();
@@ -82,17 +88,32 @@ async fn the_program_serves_without_network_within_two_seconds_after_kill_9() {
             ("client_assertion_type", JWT_BEARER),
             ("client_assertion", &assertion),
         ];
-        Request::token(&fields).send(address).await
+        let reply = Request::token(&fields).send(address).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
     };
     for _ in 0..2 {
-        let reply = exchange().await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
+        exchange().await;
     }
-    process.kill().await;
-    issuer.close().await;
-    let _process = ServeProcess::restart(directory.path(), address).await;
-    let begin = Instant::now();
-    let reply = exchange().await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    issuer.answers_at(METADATA, Answer::hang());
+    for network in ["hangs", "refuses"] {
+        // A machine that is busy with other tests may take longer once; a start that waits for a fetch takes it each time.
+        let (mut quickest, mut attempts) = (Duration::MAX, 0);
+        while quickest >= PROMISED {
+            process.kill().await;
+            if network == "refuses" {
+                issuer.close().await;
+            }
+            let (asked, begin) = (issuer.hits_at(METADATA).len(), Instant::now());
+            process = ServeProcess::restart(directory.path(), address).await;
+            exchange().await;
+            let took = begin.elapsed();
+            println!("the issuer {network}: {took:?} from the start of the program to its first token");
+            quickest = quickest.min(took);
+            attempts += 1;
+            assert!(quickest < PROMISED || attempts < 3, "{network}: {quickest:?}");
+            if network == "hangs" {
+                crate::until("it is asked", || issuer.hits_at(METADATA).len() > asked).await;
+            }
+        }
+    }
 }

@@ -210,7 +210,8 @@ fn a_configuration_that_its_schema_refuses_does_not_load_and_one_that_loads_is_t
         issuer("kind: github-actions, tenant: 6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94"),
         issuer("kind: azure"),
         issuer("kind: azure, tenant: 6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94, cloud: mars"),
-        issuer("kind: spiffe, trust_domain: a.example, url: https://a.example, bundle: { url: https://a.example }"),
+        issuer("kind: spiffe, trust_domain: a.example, url: https://a.example, bundle: { workload_api: unix:///a }"),
+        issuer("kind: spiffe, trust_domain: a.example, bundle: { url: https://a.example }"),
         issuer("kind: spiffe, trust_domain: a.example"),
         issuer("kind: spiffe, trust_domain: a.example, bundle: { url: https://a.example, profile: web }"),
         issuer("kind: oidc, url: https://idp.example, algorithms: [none]"),
@@ -223,6 +224,7 @@ fn a_configuration_that_its_schema_refuses_does_not_load_and_one_that_loads_is_t
         issuer("kind: oidc, url: https://idp.example, algorithms: ES256, claims: { level: number }, leeway: 30s"),
         issuer("kind: azure, tenants: [6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94], cloud: china, disabled: true"),
         issuer("kind: kubernetes, url: https://c.example, keys: { discovery: https://k.example }, single_use: false"),
+        issuer("kind: spiffe, trust_domain: a.example, bundle: { url: https://a.example, profile: https_web }"),
         issuer("kind: spiffe, trust_domain: a.example, bundle: { workload_api: \"unix:///run/agent.sock\" }"),
     ];
     for (texts, is_bad) in [(&bad[..], true), (&good[..], false)] {

@@ -70,7 +70,7 @@ pub(super) fn unknown_issuer(set: &Set, claims: &Map<String, Value>) -> String {
     let settings = match (&kind.named_by, text("iss")) {
         (NamedBy::TrustDomain, _) => {
             let domain = domain.unwrap_or_default();
-            format!(", trust_domain: {}, bundle: {{ url: WHERE_ITS_BUNDLE_IS }}", written(&domain))
+            format!(", trust_domain: {}, bundle: {{ url: WHERE_ITS_BUNDLE_IS, profile: https_web }}", written(&domain))
         }
         (NamedBy::Tenants { .. }, _) => format!(", tenant: {}", written(text("tid").unwrap_or_default())),
         (NamedBy::Url { default: Some(default) }, Some(iss)) if *default == iss => String::new(),
