@@ -1,7 +1,7 @@
 //! Expressions that cost much: some written, any number made up.
 
 /// Each the worst of its kind that was thought of; some do not load.
-pub fn written() -> Vec<String> {
+pub(crate) fn written() -> Vec<String> {
     let repeated = |part: &str, between: &str, times: usize| vec![part; times].join(between);
     let mut all: Vec<String> = [
         "claims.a.contains(claims.b)",
@@ -38,10 +38,10 @@ pub fn written() -> Vec<String> {
 }
 
 /// Expressions of the whole grammar, the same ones for the same seed.
-pub struct MadeUp(u64);
+pub(crate) struct MadeUp(u64);
 
 impl MadeUp {
-    pub fn new(seed: u64) -> MadeUp {
+    pub(crate) fn new(seed: u64) -> MadeUp {
         MadeUp(seed)
     }
 

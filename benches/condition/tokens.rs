@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 const TEXT: usize = 11_800;
 
 /// Every token, named after what is in it and where.
-pub fn worst() -> Vec<(String, Map<String, Value>)> {
+pub(crate) fn worst() -> Vec<(String, Map<String, Value>)> {
     let mut all = Vec::new();
     for (name, value) in values() {
         for member in ["a", "b", "l", "m", "o"] {
