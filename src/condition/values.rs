@@ -16,6 +16,9 @@ pub(super) const MAX_VALUES: usize = 512;
 /// Most bytes of texts and names. An assertion has no more (`request::MAX_ASSERTION_BYTES`).
 pub(super) const MAX_BYTES: usize = 16 * 1024;
 
+/// A variable as an expression reads it.
+pub(super) type Named<'v> = (&'static str, Box<dyn Val + 'v>);
+
 /// Values by variable.
 pub struct Values(Vec<(&'static str, Json)>);
 
@@ -27,7 +30,7 @@ impl Values {
     }
 
     /// As an expression reads them.
-    pub(super) fn borrowed(&self) -> Result<Vec<(&'static str, Box<dyn Val + '_>)>, ConditionFault> {
+    pub(super) fn borrowed(&self) -> Result<Vec<Named<'_>>, ConditionFault> {
         let mut room = Room::new();
         self.0.iter().map(|(name, value)| Ok((*name, room.borrowed(value)?))).collect()
     }

@@ -1,0 +1,4 @@
+//! A condition, and claims.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| countersign_fuzz::condition(data));
