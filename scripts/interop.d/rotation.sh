@@ -95,6 +95,15 @@ reload_bundle_files() {
     kill -HUP "$(<"$work/broker-file.pid")"
 }
 
+# until_exchanged BROKER DOMAIN: the broker has read the bundle that the domain's SVIDs are of now.
+until_exchanged() {
+    local begin=$SECONDS
+    until quiet_exchange "$1" jwt-spiffe "$(fetch_svid "$2")"; do
+        ((SECONDS - begin < 30)) || fail "broker $1, $2: $(cause_of "$1")"
+        sleep 0.2
+    done
+}
+
 # How long the revoked authorities' SVIDs still count, at every broker at once.
 measure_revocation() {
     local round=$1 pending=({jwt,x509}" "{file,endpoint,agent}" "{web,mesh}) still kind broker name one took
