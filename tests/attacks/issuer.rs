@@ -37,6 +37,19 @@ rows! {
         assert_eq!(attacker.hits(), 0, "a stranger's issuer was contacted");
     }
 
+    "JC-18" a_template_is_no_tenant(row) {
+        row.accepts("the tenant's own", row.broker.platforms.azure.assertion()).await;
+        let tenant = "tenant: 6f8d2c51-3b0a-4e67-9c1e-5d1f0a2b7c94";
+        for written in ["common", "organizations", "consumers", "\"{tenantid}\"", "acme.onmicrosoft.com"] {
+            row.is_no_configuration(tenant, &format!("tenant: {written}"), "tenant").await;
+        }
+        for path in ["common", "organizations", "{tenantid}"] {
+            let url = format!("url: \"https://login.microsoftonline.com/{path}/v2.0\"");
+            row.is_no_configuration(tenant, &url, "tenant").await;
+        }
+        row.accepts("afterwards", row.broker.platforms.azure.assertion()).await;
+    }
+
     "IS-02" an_issuer_that_only_begins_like_a_trusted_one_is_refused(row) {
         row.accepts("the trusted one", row.github().assertion()).await;
         let trusted = row.github().issuer().to_owned();

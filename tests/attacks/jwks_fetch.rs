@@ -119,7 +119,7 @@ issuer_rows! {
         row.accepts("a known kid", issuer.assertion()).await;
         for round in 0..2 {
             let from = issuer.key_hits();
-            for burst in 0..10 {
+            for burst in 0..100 {
                 let unknown = |count| issuer.with_unknown_key(&format!("random-{round}-{burst}-{count}"));
                 join_all((0..50).map(|count| row.refuses("an unknown kid", unknown(count), "key.unknown"))).await;
             }
@@ -130,7 +130,9 @@ issuer_rows! {
     }
 
     "JC-11" a_herd_of_first_requests_is_one_fetch(row, issuer, held_from_the_start) {
-        let callers = join_all((0..300).map(|_| async { row.broker.token(issuer.assertion()).await.status }));
+        // Signed before: the callers should wait for the keys, and not for one another's signatures.
+        let signed: Vec<String> = (0..1_000).map(|_| issuer.assertion().compact()).collect();
+        let callers = join_all(signed.iter().map(|token| async { row.broker.token(token.as_str()).await.status }));
         let letting_go = async {
             until("the keys are asked for", || issuer.key_hits() == 1).await;
             issuer.release();

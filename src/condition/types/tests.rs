@@ -24,7 +24,8 @@ impl Schema for Claims {
 /// The id, the part it points at, and the fix, of each fault.
 fn faults(source: &str) -> Vec<(&'static str, String, String)> {
     let condition = Condition::compile(source, &["claims"]).unwrap_or_else(|fault| panic!("{source}: {fault}"));
-    let shown = |fault: super::TypeFault| (fault.id, source[fault.span].to_owned(), fault.fix.unwrap_or_default());
+    let shown =
+        |fault: super::TypeFault| (fault.id, source.get(fault.span).unwrap().to_owned(), fault.fix.unwrap_or_default());
     condition.check(&Claims).into_iter().map(shown).collect()
 }
 
@@ -155,6 +156,6 @@ fn what_cannot_be_parsed_is_told_in_few_words_where_it_stands() {
         ("has(claims)", "invalid argument to has() macro", "c"),
     ] {
         let fault = Condition::compile(source, &["claims"]).unwrap_err();
-        assert_eq!((fault.to_string().as_str(), &source[fault.span().unwrap()]), (rule, part), "{source}");
+        assert_eq!((fault.to_string().as_str(), source.get(fault.span().unwrap()).unwrap()), (rule, part), "{source}");
     }
 }
