@@ -62,6 +62,35 @@ fn the_index_and_the_compiler_decide_as_the_rules_say() {
     assert!(admitted > sets as usize, "only {admitted} of {} questions were admitted", sets as usize * QUESTIONS);
 }
 
+#[test]
+fn every_overlap_that_is_reported_is_shown_by_claims_that_both_policies_admit() {
+    let directory = tempfile::tempdir().unwrap();
+    let issuers = issuers(directory.path());
+    let mut runner = TestRunner::new(Config { cases: 150, max_global_rejects: 600, ..Config::default() });
+    let shown = Cell::new(0_usize);
+    let outcome = runner.run(&prop::collection::vec(policy(), 2..16), |mut policies| {
+        number(&mut policies);
+        let (_, faults) = read(directory.path(), &policies, &issuers);
+        if faults.has_errors() {
+            return Err(TestCaseError::reject("a faulty set"));
+        }
+        for finding in faults.iter().filter(|fault| fault.id() == "ambiguous-overlap") {
+            let text = finding.to_string();
+            let named: Vec<Value> = text.split('`').skip(1).step_by(2).take(2).map(Value::from).collect();
+            let two: Vec<Value> = policies.iter().filter(|policy| named.contains(&policy["policy"])).cloned().collect();
+            let witness = text.split_once("For instance ").and_then(|(_, rest)| rest.lines().next()).unwrap();
+            let claims: Map<String, Value> = serde_json::from_str(witness).unwrap();
+            let said = reference::decide(&two, &claims, None, TODAY);
+            prop_assert_eq!(two.len(), 2);
+            prop_assert_eq!(said, Outcome::Refused(["policy.ambiguous"].into()), "{}", text);
+            shown.set(shown.get() + 1);
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(shown.get() > 100, "only {} overlaps were found", shown.get());
+}
+
 fn decide(set: &PolicySet, claims: &Map<String, Value>, wanted: Option<&str>) -> Outcome {
     let wanted = wanted.map(|name| UserName::parse(name).unwrap());
     match judge(set, &IssuerName::parse("partner").unwrap(), claims, wanted.as_ref(), NOW) {
@@ -85,13 +114,18 @@ fn issuers(directory: &Path) -> Issuers {
     Issuers::new(&config.issuers, &config.issuer)
 }
 
-/// JSON is YAML.
 fn load(directory: &Path, policies: &[Value], issuers: &Issuers) -> Result<PolicySet, Diagnostics> {
+    let (set, faults) = read(directory, policies, issuers);
+    faults.or(set)
+}
+
+/// JSON is YAML.
+fn read(directory: &Path, policies: &[Value], issuers: &Issuers) -> (PolicySet, Diagnostics) {
     let documents: Vec<String> = policies.iter().map(|policy| format!("{policy}\n")).collect();
     std::fs::write(directory.join("policies/all.yaml"), documents.join("---\n")).unwrap();
     let mut faults = Diagnostics::new();
     let set = PolicySet::load(&directory.join("policies"), issuers, NOW, &mut faults);
-    faults.or(set)
+    (set, faults)
 }
 
 fn number(policies: &mut [Value]) {
