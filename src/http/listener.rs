@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use tokio::net::TcpSocket;
 
 use super::framing::GuardedAcceptor;
 use super::tls;
@@ -19,6 +20,9 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the certificate files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+/// How many connections may wait to be accepted. With std's 128 a thousand jobs that begin together are reset; Linux caps
+/// it at `net.core.somaxconn`, which is this by default.
+const BACKLOG: u32 = 4096;
 
 /// Why the listener cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +86,7 @@ impl Listening {
 pub async fn listen(broker: &Arc<Broker>) -> Result<Listening, ServeFailure> {
     let address = broker.config.listen;
     let failed = |error| ServeFailure::Bind { address, error };
-    let socket = TcpListener::bind(address).map_err(failed)?;
+    let socket = bind(address).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
     let router = super::router(Arc::clone(broker));
     let handle = Handle::new();
@@ -103,6 +107,14 @@ pub async fn listen(broker: &Arc<Broker>) -> Result<Listening, ServeFailure> {
         }
     };
     Ok(Listening { address, handle, task })
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As std does: a restart must not wait for the old connections' end.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 fn make_service(router: Router) -> axum::extract::connect_info::IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
