@@ -356,22 +356,6 @@ async fn a_shared_secret_is_made_once() {
 }
 
 #[tokio::test]
-async fn the_first_key_of_an_algorithm_is_kept() {
-    let fixture = store();
-    let key = |id: &str, algorithm| KeyRecord {
-        id: id.to_owned(),
-        algorithm,
-        pkcs8: zeroize::Zeroizing::new(vec![1, 2, 3]),
-        created_at: NOW,
-    };
-    let first = key("a", SigningAlgorithm::ES256);
-    assert_eq!(fixture.store.signing_key_or(first.clone()).await.unwrap(), first);
-    assert_eq!(fixture.store.signing_key_or(key("b", SigningAlgorithm::ES256)).await.unwrap(), first);
-    let second = fixture.store.signing_key_or(key("c", SigningAlgorithm::EdDSA)).await.unwrap();
-    assert_eq!(fixture.reopened().store.signing_keys().await.unwrap(), [first, second]);
-}
-
-#[tokio::test]
 async fn a_check_writes() {
     let fixture = store();
     let before = std::fs::metadata(fixture.path().join("countersign.db-wal")).unwrap().len();
