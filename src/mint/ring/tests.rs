@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{KeySecret, KeySecretSource};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AuditFilter, KeyPurpose, KeyState, PrivateKey};
+use crate::vocab::{Algorithm, KeyId};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const MAX_AGE: Duration = Duration::from_secs(300);
@@ -198,7 +199,10 @@ async fn a_revoked_key_is_gone_at_once_and_another_signs() {
     ring.revoke(&first).await.unwrap();
     assert_ne!(ring.signer().key_id(), first);
     assert!(!published(&ring).contains(&first));
-    assert!(ring.signer().key_set().find(None, Some("ES256"), true).is_ok() || !published(&ring).is_empty());
+    let id = |id: &str| KeyId::parse(id).unwrap();
+    let signer = ring.signer();
+    assert!(signer.key_set().find(Some(&id(&first)), Algorithm::ES256, false).is_err(), "its tokens are refused");
+    assert!(signer.key_set().find(Some(&id(signer.key_id())), Algorithm::ES256, false).is_ok());
     other.look().await.unwrap();
     assert_eq!(other.signer().key_id(), ring.signer().key_id());
     assert!(matches!(ring.revoke(&first).await, Err(ImportRefusal::Missing(_))));
@@ -232,7 +236,7 @@ async fn a_restart_finds_every_state_as_it_was() {
         let store = fixture.store();
         let ring = fixture.ring(&store).await;
         let states = fixture.states(&store).await;
-        if turn > 0 && !last.contains_key("due") {
+        if turn > 0 {
             assert_eq!(states, last, "turn {turn}");
         }
         match turn % 4 {

@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::*;
-use crate::config::SigningAlgorithm;
 use crate::store::{AuditRow, CredentialKind, ReplayClaim, SecretRecord, UsedSecret, UserOrigin};
 use crate::vocab::{IssuerName, PolicyName, Scopes, TraceId, UnixMillis};
 
