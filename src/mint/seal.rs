@@ -172,7 +172,7 @@ fn own(path: &Path, keys: &[KeyRecord]) -> Result<Kek, MintFault> {
         (Ok(false), None) => {
             let failed = |error| MintFault::Kek(format!("{name} cannot be made: {error}"));
             let key = Zeroizing::new(random_bytes::<KEY_BYTES>()?);
-            let text = Zeroizing::new(STANDARD.encode(&*key) + "\n");
+            let text = Zeroizing::new(STANDARD.encode(*key) + "\n");
             let made = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
             let mut file = made.map_err(failed)?;
             file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
