@@ -6,6 +6,7 @@
 mod audit;
 mod credentials;
 mod guard;
+mod keys;
 mod listener;
 mod metrics;
 mod problem;

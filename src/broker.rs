@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostics;
 use crate::exchange::{Exchange, Rules};
 use crate::gateway::Gateway;
 use crate::key::{Keys, Previous};
-use crate::mint::{MintFault, Signer, TokenDefaults};
+use crate::mint::{MintFault, Ring, RingSettings, TokenDefaults};
 use crate::relying_party::Verifier;
 use crate::review::Reviews;
 use crate::store::sqlite::Sqlite;
@@ -95,10 +95,11 @@ impl Broker {
         let standing = ArcSwap::from_pointee(Standing::at_start(loaded.summary(), clock.now_millis()));
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data)?);
         let secrets = Arc::new(SecretHasher::open(&*store).await?);
-        let signer = Arc::new(Signer::open(&*store, config.token.signing_algorithm, clock.now()).await?);
+        let signer = Arc::new(open_ring(&config, Arc::clone(&store), &clock).await?);
         let kept = Previous::Kept(store.key_sets().await?);
         let keys = Keys::start(&loaded.issuers, kept, &clock, Some(Arc::clone(&store)), config.proxy.as_ref());
-        let verifier = Arc::new(Verifier::new(&config.issuer, signer.jwks(), Arc::clone(&store), Arc::clone(&secrets)));
+        let verifier =
+            Arc::new(Verifier::new(&config.issuer, Arc::clone(&signer), Arc::clone(&store), Arc::clone(&secrets)));
         let exchange = Exchange {
             rules: ArcSwap::from_pointee(Rules {
                 reviews: Reviews::new(&loaded.issuers),
@@ -131,6 +132,16 @@ impl Broker {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn open_ring(config: &Config, store: Arc<dyn Store>, clock: &Clock) -> Result<Ring, MintFault> {
+    let settings = RingSettings {
+        algorithm: config.token.signing_algorithm,
+        max_lifetime: config.token.max_lifetime,
+        signing: config.signing,
+        replica: config.listen.to_string(),
+    };
+    Ring::open(store, (&config.key_encryption_key, &config.data), settings, clock.clone()).await
 }
 
 /// Warnings that the log shows at most; `check` shows all.

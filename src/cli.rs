@@ -8,6 +8,7 @@ pub mod check;
 pub mod credential;
 pub mod explain;
 pub mod issuer;
+pub mod key;
 pub mod output;
 pub mod policy;
 pub mod quickstart;
@@ -74,6 +75,9 @@ enum Command {
     /// Issuers and their keys
     #[command(subcommand)]
     Issuer(issuer::Command),
+    /// The keys that sign tokens
+    #[command(subcommand)]
+    Key(key::Command),
     /// The audit trail
     #[command(subcommand)]
     Audit(audit::Command),
@@ -104,6 +108,7 @@ pub async fn run(line: CommandLine) -> ExitCode {
         Command::User(command) => user::run(&global, command).await,
         Command::Credential(command) => credential::run(&global, command).await,
         Command::Issuer(command) => issuer::run(&global, command).await,
+        Command::Key(command) => key::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
     };
     match done {

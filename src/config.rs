@@ -4,6 +4,7 @@
 //! Not here: whether an issuer answers, and what the policies say.
 
 mod settings;
+mod signing;
 mod schema;
 mod json_schema;
 mod text;
@@ -28,6 +29,7 @@ pub use settings::{
     AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, LintSettings,
     ReloadSettings, ReviewSettings, SigningAlgorithm, TlsFiles, TokenSettings,
 };
+pub use signing::{KeyEncryptionSettings, KeySecret, KeySecretSource, SigningSettings};
 
 use crate::diagnostic::Diagnostics;
 

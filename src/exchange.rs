@@ -22,7 +22,7 @@ use crate::client_auth::{
     self, ClientAuthRefusal, Method, Presented, Throttle, UnverifiedAssertion, UnverifiedCertificate,
 };
 use crate::clock::Clock;
-use crate::mint::{MintedToken, SignedToken, Signer, TokenDefaults, Wanted};
+use crate::mint::{MintedToken, Ring, SignedToken, TokenDefaults, Wanted};
 use crate::policy::{self, Depth, KeptClaims, PolicyRefusal, Question};
 use crate::request::{Grant, GrantName, RequestParts, RequestRefusal, TokenRequest};
 use crate::review::Confirmed;
@@ -65,7 +65,7 @@ pub struct Exchange {
     /// The hash of client secrets.
     pub secrets: Arc<credentials::SecretHasher>,
     /// The signing keys.
-    pub signer: Arc<Signer>,
+    pub signer: Arc<Ring>,
     /// What tokens look like.
     pub defaults: TokenDefaults,
     /// Now.

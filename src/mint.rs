@@ -3,10 +3,15 @@
 //! In: a workload user. Out: [`MintedToken`], whose text can be read only after replay claim, session and audit record
 //! were committed. Not here: how the answer looks (see `http`).
 
+mod material;
+mod ring;
+mod seal;
 mod signer;
 mod terms;
 
-pub use signer::{MintFault, Signer};
+pub use ring::{ImportRefusal, KeyView, Ring, RingSettings, keep};
+pub use seal::KeyEncryption;
+pub use signer::{AuditSigner, MintFault, Signer};
 pub use terms::{GrantRefusal, TokenDefaults, Wanted};
 
 use std::collections::BTreeMap;

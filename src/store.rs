@@ -3,6 +3,7 @@
 //! In: domain operations. Out: records. One trait; the embedded backend is `sqlite`. An operation that was answered is
 //! durable: `kill -9` right after the answer loses nothing.
 
+mod keys;
 mod records;
 pub mod sqlite;
 
@@ -10,9 +11,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeyState, PrivateKey, ReplicaRecord, SigningRing};
 pub use records::{
-    AuditEntry, AuditFilter, AuditRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit, KeyRecord,
-    KeySetRecord, ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
+    AuditEntry, AuditFilter, AuditRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit, KeySetRecord,
+    ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
 };
 
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
@@ -68,10 +70,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// The secret kept under this name, made from `fresh` the first time; every caller gets the same bytes.
     fn shared_secret<'a>(&'a self, name: &'a str, fresh: [u8; 32]) -> Pending<'a, Result<[u8; 32], StoreFault>>;
-    /// The signing keys.
-    fn signing_keys(&self) -> Pending<'_, Result<Vec<KeyRecord>, StoreFault>>;
-    /// Adds `key` unless a key of its algorithm exists; gives the one that is kept.
-    fn signing_key_or(&self, key: KeyRecord) -> Pending<'_, Result<KeyRecord, StoreFault>>;
 
     /// The key sets that were kept, one an issuer at most.
     fn key_sets(&self) -> Pending<'_, Result<Vec<KeySetRecord>, StoreFault>>;
@@ -93,4 +91,24 @@ pub trait Store: Send + Sync + 'static {
     fn prune(&self, now: UnixTime) -> Pending<'_, Result<u64, StoreFault>>;
     /// Whether the store can commit now.
     fn check(&self) -> Pending<'_, Result<(), StoreFault>>;
+
+    // Signing keys, and the replicas that publish them.
+
+    /// All signing keys and the replicas seen lately. A store that replicas share answers with its own clock's time; the
+    /// embedded one with `now`.
+    fn signing_ring(&self, now: UnixTime) -> Pending<'_, Result<SigningRing, StoreFault>>;
+    /// Writes these keys (by id; their `changed` is set) and records them, if the newest change of a key still is
+    /// `expected`: two replicas that see the same step due make it once.
+    fn change_signing_keys(
+        &self,
+        expected: u64,
+        keys: Vec<KeyRecord>,
+        audit: Vec<AuditRow>,
+    ) -> Pending<'_, Result<KeyChange, StoreFault>>;
+    /// This replica lives, and publishes the keys of change `replica.applied`.
+    fn heartbeat(&self, replica: ReplicaRecord) -> Pending<'_, Result<(), StoreFault>>;
+    /// The number of the newest change, of keys and of all else that is not an exchange.
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
+    /// Whether changes of other replicas have been heard of lately.
+    fn feed_fresh(&self) -> bool;
 }

@@ -61,9 +61,9 @@ fn read(asked: Filter, now: UnixMillis) -> Result<AuditFilter, Problem> {
         return Err(Problem::invalid(format!("limit must be 1 to {MAX_LIMIT}")));
     }
     if let Some(outcome) = asked.outcome.as_deref()
-        && !["minted", "refused", "fault", "reloaded"].contains(&outcome)
+        && !["minted", "refused", "fault", "reloaded", "changed"].contains(&outcome)
     {
-        return Err(Problem::invalid("outcome must be minted, refused, fault or reloaded"));
+        return Err(Problem::invalid("outcome must be minted, refused, fault, reloaded or changed"));
     }
     Ok(AuditFilter {
         since: asked.since.map(|text| time(&text, now)).transpose()?,

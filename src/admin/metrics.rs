@@ -17,20 +17,23 @@ use crate::vocab::UnixMillis;
 /// One recorder for the process, however many brokers a test starts in it.
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
-const COUNTERS: [(&str, &str); 4] = [
+const COUNTERS: [(&str, &str); 5] = [
     ("countersign_exchanges_total", "Requests at the token endpoint, by outcome and, where they were refused, cause."),
     ("countersign_gateway_requests_total", "Requests for protected services, by service and outcome."),
     ("countersign_key_fetches_total", "Fetches of issuers' keys, by issuer and outcome."),
+    ("countersign_signing_key_changes_total", "Changes of signing keys that this replica made, by change."),
     ("countersign_reloads_total", "Reloads, by outcome and who asked."),
 ];
 
-const GAUGES: [(&str, &str); 9] = [
+const GAUGES: [(&str, &str); 11] = [
     ("countersign_keys", "Usable keys that are held of an issuer."),
     ("countersign_keys_skipped", "Keys in an issuer's last answer that cannot be used, by reason."),
     ("countersign_keys_usable", "Whether an issuer's keys verify tokens now."),
     ("countersign_keys_fetch_failing", "Whether the last fetch of an issuer's keys failed."),
     ("countersign_keys_last_fetch_timestamp_seconds", "When an issuer's keys were last fetched."),
     ("countersign_keys_next_fetch_timestamp_seconds", "When an issuer's keys will be fetched next."),
+    ("countersign_signing_keys", "Signing keys of the ring, by state."),
+    ("countersign_replicas", "Replicas that were seen in the last ten seconds."),
     ("countersign_policies", "Policies in force."),
     ("countersign_reload_refused", "Whether the files are refused and an older set is in force."),
     ("countersign_reload_last_success_timestamp_seconds", "When the set in force was loaded."),
@@ -52,6 +55,7 @@ pub(super) fn install() {
 pub(super) async fn show(State(broker): State<Arc<Broker>>) -> Response {
     let standing = broker.standing();
     broker.exchange.rules.load().keys.publish_gauges();
+    broker.exchange.signer.publish_gauges().await;
     publish(&standing);
     let counted = METRICS.get().map(PrometheusHandle::render).unwrap_or_default();
     let text = counted + &policy_set_info(&standing);

@@ -47,10 +47,9 @@ pub fn routes(broker: &Arc<Broker>) -> Router {
         .route("/admin/v1/issuers", get(issuers))
         .route("/admin/v1/issuers/{name}/refresh", post(refresh))
         .route("/admin/v1/policies", get(policies))
-        .route("/admin/v1/keys", get(keys))
         .route("/admin/v1/reload", post(reload).get(reloads))
         .with_state(Arc::clone(broker));
-    router(state(broker)).merge(own).layer(middleware::map_response(no_store))
+    router(state(broker)).merge(own).merge(super::keys::routes(broker)).layer(middleware::map_response(no_store))
 }
 
 async fn no_store(mut response: Response) -> Response {
@@ -139,11 +138,6 @@ async fn policies(State(broker): State<Arc<Broker>>) -> Response {
     let rules = broker.exchange.rules.load();
     let listed: Vec<Value> = rules.policies.iter().map(|policy| json!(policy.summary())).collect();
     Json(json!({ "digest": rules.policies.digest(), "policies": listed })).into_response()
-}
-
-async fn keys(State(broker): State<Arc<Broker>>) -> Response {
-    let signer = &broker.exchange.signer;
-    Json(json!({ "active": signer.key_id(), "keys": signer.jwks()["keys"] })).into_response()
 }
 
 /// What is in force, how the last reload went, and all faults of the last one that was refused.

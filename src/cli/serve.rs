@@ -11,6 +11,7 @@ use crate::audit::Trigger;
 use crate::broker::{self, Broker, Origin};
 use crate::clock::Clock;
 use crate::http;
+use crate::mint;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +54,7 @@ pub struct Running {
     pub public: http::Listening,
     admin: admin::Listening,
     hangups: Arc<Notify>,
-    beside: [tokio::task::JoinHandle<()>; 3],
+    beside: [tokio::task::JoinHandle<()>; 4],
 }
 
 impl Running {
@@ -73,6 +74,7 @@ impl Running {
         let hangups = Arc::new(Notify::new());
         let beside = [
             tokio::spawn(prune(Arc::clone(&broker))),
+            tokio::spawn(mint::keep(Arc::clone(&broker.exchange.signer))),
             tokio::spawn(broker::watch(Arc::clone(&broker))),
             tokio::spawn(reload(Arc::clone(&broker), Arc::clone(&hangups))),
         ];

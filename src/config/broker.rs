@@ -13,7 +13,7 @@ use super::settings::{
     AdminListener, AdminSettings, ClientCertificates, Config, IssuerSettings, LintSettings, ReloadSettings,
     SigningAlgorithm, TlsFiles, TokenSettings,
 };
-use super::{issuers, proxy, schema};
+use super::{issuers, proxy, schema, signing};
 
 /// Shorter tokens would expire on the way to a service.
 const SHORTEST_TOKEN: Duration = Duration::from_secs(10);
@@ -54,6 +54,7 @@ pub(super) fn read(
     let proxy = proxy::read(&file, source, environment, faults);
     let (reload, lint) = (reload(&file, faults), lint(&file, faults));
     let token = token(&file, faults);
+    let (signing, key_encryption_key) = signing::read(&file, directory, environment, faults);
     let issuers = match (&trust_bundles, file.entry("issuers")) {
         (Some(trust_bundles), Some(entry)) => {
             issuers::Reader { source, trust_bundles, own: issuer.as_ref() }.all(&entry.value, faults)
@@ -75,6 +76,8 @@ pub(super) fn read(
         reload: reload?,
         lint,
         token: token?,
+        signing: signing?,
+        key_encryption_key: key_encryption_key?,
         issuers,
     })
 }

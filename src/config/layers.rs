@@ -20,6 +20,7 @@ trust_bundles: ./trust-bundles
 services: ./services
 reload: { watch: true, every: 2s }
 token: { lifetime: 15m, max_lifetime: 1h, signing_algorithm: ES256 }
+signing: { rotate_every: 30d, jwks_max_age: 5m }
 ";
 
 /// All trees hang under one key: the crate reads a top-level key as a path expression (`a.b`), deeper ones literally.

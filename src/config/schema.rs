@@ -53,6 +53,8 @@ pub(super) const CONFIG: &[Field] = &[
     ("reload", Shape::Fields(RELOAD)),
     ("lint", Shape::Fields(LINT)),
     ("token", Shape::Fields(TOKEN)),
+    ("signing", Shape::Fields(SIGNING)),
+    ("key_encryption_key", Shape::Fields(KEY_ENCRYPTION_KEY)),
     ("explain_to_caller", Shape::List("[github]")),
     ("issuers", Shape::Named(&Shape::Fields(ISSUER))),
 ];
@@ -82,6 +84,17 @@ pub(super) const TOKEN: &[Field] = &[
     ("lifetime", Shape::Text("15m")),
     ("max_lifetime", Shape::Text("1h")),
     ("signing_algorithm", Shape::Text("ES256")),
+];
+
+/// `signing:`
+pub(super) const SIGNING: &[Field] = &[("rotate_every", Shape::Text("30d")), ("jwks_max_age", Shape::Text("5m"))];
+
+/// `key_encryption_key:`
+pub(super) const KEY_ENCRYPTION_KEY: &[Field] = &[
+    ("file", Shape::Text("/etc/countersign/key-encryption.key")),
+    ("environment", Shape::Text("KEY_ENCRYPTION_KEY")),
+    ("credential", Shape::Text("key-encryption-key")),
+    ("previous", Shape::List("[\"file:/etc/countersign/old-key-encryption.key\"]")),
 ];
 
 /// One of `issuers:`

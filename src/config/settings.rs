@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ProxySettings;
+use super::{KeyEncryptionSettings, ProxySettings, SigningSettings};
 use crate::kind::{Cloud, Identity, IssuerKind};
 use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 
@@ -39,6 +39,10 @@ pub struct Config {
     pub lint: LintSettings,
     /// What minted tokens look like.
     pub token: TokenSettings,
+    /// When signing keys change.
+    pub signing: SigningSettings,
+    /// What encrypts the private keys in the store.
+    pub key_encryption_key: KeyEncryptionSettings,
     /// The trusted issuers, by name.
     pub issuers: Vec<IssuerSettings>,
 }
@@ -54,6 +58,8 @@ impl Config {
             ("data", self.data != running.data),
             ("proxy", self.proxy != running.proxy),
             ("token", self.token != running.token),
+            ("signing", self.signing != running.signing),
+            ("key_encryption_key", self.key_encryption_key != running.key_encryption_key),
         ];
         changed.into_iter().filter_map(|(name, changed)| changed.then_some(name))
     }
@@ -113,6 +119,21 @@ pub enum SigningAlgorithm {
     ES256,
     EdDSA,
     RS256,
+}
+
+impl SigningAlgorithm {
+    /// All of them, in the order in which keys are published.
+    pub const ALL: [SigningAlgorithm; 3] = [SigningAlgorithm::ES256, SigningAlgorithm::EdDSA, SigningAlgorithm::RS256];
+
+    /// Its JOSE name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SigningAlgorithm::ES256 => "ES256",
+            SigningAlgorithm::EdDSA => "EdDSA",
+            SigningAlgorithm::RS256 => "RS256",
+        }
+    }
 }
 
 /// When files that changed are read again without being asked.

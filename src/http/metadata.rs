@@ -15,7 +15,7 @@ use crate::config::{ClientCertificates, TlsFiles};
 use crate::request::GrantName;
 use crate::vocab::Algorithm;
 
-/// How long a verifier may keep the documents: short enough that a new signing key is seen in time.
+/// How long a client may keep the documents; the JWKS says `signing.jwks_max_age`.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// `/.well-known/oauth-authorization-server` (RFC 8414 §3).
@@ -34,7 +34,9 @@ pub(super) async fn openid_configuration(State(broker): State<Arc<Broker>>) -> R
 
 /// `/oauth2/jwks` (RFC 7517 §5).
 pub(super) async fn jwks(State(broker): State<Arc<Broker>>) -> Response {
-    cached(broker.exchange.signer.jwks().clone())
+    let max_age = broker.config.signing.jwks_max_age.as_secs();
+    let cache_control = format!("public, max-age={max_age}");
+    ([(header::CACHE_CONTROL, cache_control)], Json(broker.exchange.signer.signer().jwks().clone())).into_response()
 }
 
 fn document(broker: &Broker) -> Map<String, Value> {

@@ -1,25 +1,23 @@
-//! The signing keys: made at the first start, kept in the store, prepared once.
-//!
-//! A JOSE library parses the private key again at every signature (RSA 730 µs against 265 µs with a prepared pair), so
-//! the signature itself goes to aws-lc-rs; `jsonwebtoken` stays the vocabulary of headers and JWKs.
+//! What signs and what is published, as one snapshot of the key ring.
 
-use aws_lc_rs::encoding::AsDer;
+use std::sync::Arc;
+
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, CommonParameters, Jwk, KeyAlgorithm, PublicKeyUse, RSAKeyParameters, RSAKeyType,
-    ThumbprintHash,
-};
-use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
 
 use super::TokenClaims;
+use super::material::{self, Pair};
+use super::seal::KeyEncryption;
 use crate::clock::EntropyFault;
 use crate::config::SigningAlgorithm;
-use crate::store::{KeyRecord, Store, StoreFault};
-use crate::vocab::{UnixTime, WordFault};
+use crate::key::{KeySet, KeySetUse};
+use crate::store::{KeyPurpose, KeyRecord, KeyState, SigningRing, StoreFault};
+use crate::vocab::{Algorithm, WordFault};
+
+/// What our own keys may sign with (`token.signing_algorithm`).
+const OUR_ALGORITHMS: [Algorithm; 3] = [Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
 
 /// Something on our side kept a token from being made.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +28,33 @@ pub enum MintFault {
     /// A signing key cannot be made, read or used.
     #[error("the signing key cannot be used: {0}")]
     Key(&'static str),
+    /// A key-encryption key cannot be used.
+    #[error("the key-encryption key: {0}")]
+    Kek(String),
+    /// A signing key is encrypted under a key-encryption key that is not configured.
+    #[error(
+        "the signing key {key} is encrypted under the key-encryption key {needed}, and the configured one ({name}) is \
+         {current}; configure {needed}, or add it to `key_encryption_key.previous`"
+    )]
+    WrongKek {
+        /// Which signing key.
+        key: String,
+        /// What would open it.
+        needed: String,
+        /// What there is.
+        current: String,
+        /// Where that is from.
+        name: String,
+    },
+    /// A signing key's row was changed by somebody.
+    #[error("the signing key {key} was changed in the store: it does not open under its own key-encryption key")]
+    SpoiledKey {
+        /// Which signing key.
+        key: String,
+    },
+    /// The keys of other replicas have not been heard of lately.
+    #[error("the store's changes have not been heard of for 10 s, so the signing key may have been revoked")]
+    Stale,
     /// A value of ours does not fit its own grammar.
     #[error(transparent)]
     Word(#[from] WordFault),
@@ -48,18 +73,13 @@ impl MintFault {
         match self {
             MintFault::Entropy(_) => "mint.entropy",
             MintFault::Key(_) | MintFault::Word(_) | MintFault::Claims => "mint.failed",
-            MintFault::Store(_) => "store.unavailable",
+            MintFault::Kek(_) | MintFault::WrongKek { .. } | MintFault::SpoiledKey { .. } => "mint.failed",
+            MintFault::Store(_) | MintFault::Stale => "store.unavailable",
         }
     }
 }
 
-enum Pair {
-    Ecdsa(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-    Rsa(Box<RsaKeyPair>),
-}
-
-/// Signs tokens with one key and publishes all of them.
+/// Signs tokens with the active key and publishes all that verifiers need.
 pub struct Signer {
     active: Pair,
     /// The encoded header and its dot.
@@ -67,7 +87,10 @@ pub struct Signer {
     key_id: String,
     algorithm: SigningAlgorithm,
     random: SystemRandom,
-    jwks: serde_json::Value,
+    jwks: Value,
+    key_set: KeySet,
+    audit: Arc<AuditSigner>,
+    audit_keys: Vec<Value>,
 }
 
 impl std::fmt::Debug for Signer {
@@ -76,32 +99,35 @@ impl std::fmt::Debug for Signer {
     }
 }
 
-/// The order in which keys are published.
-const ALGORITHMS: [SigningAlgorithm; 3] = [SigningAlgorithm::ES256, SigningAlgorithm::EdDSA, SigningAlgorithm::RS256];
-
 impl Signer {
-    /// Opens the store's keys, making those that do not exist yet.
-    ///
-    /// # Errors
-    /// See [`MintFault`].
-    pub async fn open(store: &dyn Store, algorithm: SigningAlgorithm, now: UnixTime) -> Result<Signer, MintFault> {
-        let mut records = store.signing_keys().await?;
-        for missing in ALGORITHMS {
-            if !records.iter().any(|record| record.algorithm == missing) {
-                records.push(store.signing_key_or(generate(missing, now)?).await?);
-            }
-        }
-        records.sort_by_key(|record| ALGORITHMS.iter().position(|algorithm| *algorithm == record.algorithm));
-        let active = records.iter().find(|record| record.algorithm == algorithm);
-        let active = active.ok_or(MintFault::Key("no key of the configured algorithm"))?;
-        let keys = records.iter().map(public_jwk).collect::<Result<Vec<_>, _>>()?;
+    /// The ring's keys, opened.
+    pub(super) fn of(
+        ring: &SigningRing,
+        algorithm: SigningAlgorithm,
+        encryption: &KeyEncryption,
+    ) -> Result<Signer, MintFault> {
+        let mut published: Vec<&KeyRecord> = ring.keys.iter().filter(|key| key.state.is_published()).collect();
+        // Stable: within an algorithm the oldest comes first.
+        published.sort_by_key(|key| SigningAlgorithm::ALL.iter().position(|algorithm| *algorithm == key.algorithm));
+        let public = |purpose| {
+            let keys = published.iter().filter(move |key| key.purpose == purpose);
+            keys.map(|key| public(key, encryption)).collect::<Result<Vec<_>, MintFault>>()
+        };
+        let jwks = json!({ "keys": public(KeyPurpose::Token)? });
+        let key_set = KeySet::parse(jwks.to_string().as_bytes(), KeySetUse::Oidc, &OUR_ALGORITHMS)
+            .map_err(|_| MintFault::Key("our own key set cannot be read"))?;
+        let active = active(&published, KeyPurpose::Token, algorithm)?;
+        let audit = active_audit(&published)?;
         Ok(Signer {
-            active: pair(active)?,
-            header: encoded_header(active)?,
+            active: pair(active, encryption)?,
+            header: material::encoded_header(algorithm, &active.id)?,
             key_id: active.id.clone(),
             algorithm,
             random: SystemRandom::new(),
-            jwks: serde_json::json!({ "keys": keys }),
+            jwks,
+            key_set,
+            audit: Arc::new(AuditSigner { key_id: audit.id.clone(), pair: pair(audit, encryption)? }),
+            audit_keys: public(KeyPurpose::Audit)?,
         })
     }
 
@@ -114,29 +140,34 @@ impl Signer {
         let mut token = String::with_capacity(self.header.len() + json.len() * 4 / 3 + 350);
         token.push_str(&self.header);
         URL_SAFE_NO_PAD.encode_string(&json, &mut token);
-        let signed = self.signature(token.as_bytes())?;
+        let signed = self.active.sign(&self.random, token.as_bytes())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&signed, &mut token);
         Ok(token)
     }
 
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, MintFault> {
-        let failed = |_| MintFault::Key("signing failed");
-        match &self.active {
-            Pair::Ecdsa(pair) => Ok(pair.sign(&self.random, message).map_err(failed)?.as_ref().to_vec()),
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Pair::Rsa(pair) => {
-                let mut signed = vec![0; pair.public_modulus_len()];
-                pair.sign(&signature::RSA_PKCS1_SHA256, &self.random, message, &mut signed).map_err(failed)?;
-                Ok(signed)
-            }
-        }
-    }
-
     /// The public keys (RFC 7517 §5).
     #[must_use]
-    pub fn jwks(&self) -> &serde_json::Value {
+    pub fn jwks(&self) -> &Value {
         &self.jwks
+    }
+
+    /// The same, for verifying.
+    #[must_use]
+    pub fn key_set(&self) -> &KeySet {
+        &self.key_set
+    }
+
+    /// The public halves of the audit trail's keys, as JWKs.
+    #[must_use]
+    pub fn audit_keys(&self) -> &[Value] {
+        &self.audit_keys
+    }
+
+    /// The audit trail's key.
+    #[must_use]
+    pub fn audit_signer(&self) -> Arc<AuditSigner> {
+        Arc::clone(&self.audit)
     }
 
     /// The active key's id.
@@ -152,107 +183,51 @@ impl Signer {
     }
 }
 
-fn generate(algorithm: SigningAlgorithm, created_at: UnixTime) -> Result<KeyRecord, MintFault> {
-    let failed = |_| MintFault::Key("a key cannot be generated");
-    let pkcs8 = match algorithm {
-        SigningAlgorithm::ES256 => {
-            let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
-            pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec()
-        }
-        // Version 1 without the public key: what every reader, the JWK export included, accepts.
-        SigningAlgorithm::EdDSA => {
-            Ed25519KeyPair::generate().map_err(failed)?.to_pkcs8v1().map_err(failed)?.as_ref().to_vec()
-        }
-        SigningAlgorithm::RS256 => {
-            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
-            AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?.as_ref().to_vec()
-        }
-    };
-    let mut record = KeyRecord { id: String::new(), algorithm, pkcs8: zeroize::Zeroizing::new(pkcs8), created_at };
-    record.id = unnamed_jwk(&record)?
-        .thumbprint(ThumbprintHash::SHA256)
-        .map_err(|_| MintFault::Key("a key has no thumbprint"))?;
-    Ok(record)
+/// Signs the audit trail's checkpoints (Ed25519).
+pub struct AuditSigner {
+    key_id: String,
+    pair: Pair,
 }
 
-fn pair(record: &KeyRecord) -> Result<Pair, MintFault> {
-    let unreadable = |_| MintFault::Key("a stored key cannot be read");
-    Ok(match record.algorithm {
-        SigningAlgorithm::ES256 => Pair::Ecdsa(
-            EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &record.pkcs8).map_err(unreadable)?,
-        ),
-        SigningAlgorithm::EdDSA => Pair::Ed25519(Ed25519KeyPair::from_pkcs8(&record.pkcs8).map_err(unreadable)?),
-        SigningAlgorithm::RS256 => Pair::Rsa(Box::new(RsaKeyPair::from_pkcs8(&record.pkcs8).map_err(unreadable)?)),
-    })
-}
-
-fn jose_algorithm(algorithm: SigningAlgorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        SigningAlgorithm::ES256 => jsonwebtoken::Algorithm::ES256,
-        SigningAlgorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
-        SigningAlgorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+impl std::fmt::Debug for AuditSigner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AuditSigner").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 
-/// RFC 9068 §2.1: `typ` is `at+jwt`.
-fn encoded_header(record: &KeyRecord) -> Result<String, MintFault> {
-    let header = Header {
-        typ: Some("at+jwt".to_owned()),
-        kid: Some(record.id.clone()),
-        ..Header::new(jose_algorithm(record.algorithm))
-    };
-    let json = serde_json::to_vec(&header).map_err(|_| MintFault::Claims)?;
-    Ok(format!("{}.", URL_SAFE_NO_PAD.encode(json)))
-}
-
-fn unnamed_jwk(record: &KeyRecord) -> Result<Jwk, MintFault> {
-    let key = match record.algorithm {
-        SigningAlgorithm::ES256 => EncodingKey::from_ec_der(&record.pkcs8),
-        SigningAlgorithm::EdDSA => EncodingKey::from_ed_der(&record.pkcs8),
-        // The library would read PKCS#1 only, which is inside the PKCS#8 that is kept.
-        SigningAlgorithm::RS256 => return rsa_jwk(record),
-    };
-    Jwk::from_encoding_key(&key, jose_algorithm(record.algorithm))
-        .map_err(|_| MintFault::Key("a key has no public form"))
-}
-
-fn rsa_jwk(record: &KeyRecord) -> Result<Jwk, MintFault> {
-    let pair = RsaKeyPair::from_pkcs8(&record.pkcs8).map_err(|_| MintFault::Key("a stored key cannot be read"))?;
-    let public = pair.public_key();
-    let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    Ok(Jwk {
-        common: CommonParameters { key_algorithm: Some(KeyAlgorithm::RS256), ..CommonParameters::default() },
-        algorithm: AlgorithmParameters::RSA(RSAKeyParameters {
-            key_type: RSAKeyType::RSA,
-            n: number(public.modulus().big_endian_without_leading_zero()),
-            e: number(public.exponent().big_endian_without_leading_zero()),
-        }),
-    })
-}
-
-fn public_jwk(record: &KeyRecord) -> Result<Jwk, MintFault> {
-    let mut jwk = unnamed_jwk(record)?;
-    jwk.common.key_id = Some(record.id.clone());
-    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-    Ok(jwk)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_algorithm_makes_a_key_that_signs_and_has_a_public_form_only() {
-        for algorithm in ALGORITHMS {
-            let record = generate(algorithm, UnixTime(0)).unwrap();
-            assert!(pair(&record).is_ok());
-            let jwk = serde_json::to_value(public_jwk(&record).unwrap()).unwrap();
-            assert_eq!(jwk["kid"], record.id);
-            assert_eq!(jwk["use"], "sig");
-            assert!(jwk["alg"].is_string());
-            for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
-                assert!(jwk.get(private).is_none(), "{private}");
-            }
-        }
+impl AuditSigner {
+    /// The key's id, and the signature over these bytes.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn sign(&self, bytes: &[u8]) -> Result<(String, Vec<u8>), MintFault> {
+        Ok((self.key_id.clone(), self.pair.sign(&SystemRandom::new(), bytes)?))
     }
+}
+
+fn active<'a>(
+    keys: &[&'a KeyRecord],
+    purpose: KeyPurpose,
+    algorithm: SigningAlgorithm,
+) -> Result<&'a KeyRecord, MintFault> {
+    let fits = |key: &&&KeyRecord| (key.state, key.purpose, key.algorithm) == (KeyState::Active, purpose, algorithm);
+    // Versions before the ring may have left several; the newest signs.
+    keys.iter().rev().find(fits).copied().ok_or(MintFault::Key("no active key of the configured algorithm"))
+}
+
+fn active_audit<'a>(keys: &[&'a KeyRecord]) -> Result<&'a KeyRecord, MintFault> {
+    active(keys, KeyPurpose::Audit, SigningAlgorithm::EdDSA)
+}
+
+fn opened(record: &KeyRecord, encryption: &KeyEncryption) -> Result<material::Pkcs8, MintFault> {
+    encryption.open_key(record)?.ok_or(MintFault::Key("a key that is in use was erased"))
+}
+
+fn pair(record: &KeyRecord, encryption: &KeyEncryption) -> Result<Pair, MintFault> {
+    material::pair(record.algorithm, &opened(record, encryption)?)
+}
+
+fn public(record: &KeyRecord, encryption: &KeyEncryption) -> Result<Value, MintFault> {
+    let jwk = material::public_jwk(record.algorithm, &opened(record, encryption)?, &record.id)?;
+    serde_json::to_value(jwk).map_err(|_| MintFault::Key("a key has no public form"))
 }

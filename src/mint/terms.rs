@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{MintFault, SignedToken, Signer, TokenClaims, WorkloadOrigin};
+use super::{MintFault, Ring, SignedToken, TokenClaims, WorkloadOrigin};
 use crate::clock::{Clock, random_bytes};
 use crate::policy::Permit;
 use crate::vocab::{Audience, IssuerUrl, Scope, Scopes, TokenId, UnixTime, shown};
@@ -80,7 +80,7 @@ impl SignedToken {
         user: WorkloadUser,
         wanted: Wanted<'_>,
         defaults: &TokenDefaults,
-        signer: &Signer,
+        signer: &Ring,
         clock: &Clock,
     ) -> Result<SignedToken, GrantRefusal> {
         let now = clock.now_millis();

@@ -1,5 +1,6 @@
 //! Tokens signed with a key of the test's own, against a real store.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::Clock;
+use crate::config::{KeyEncryptionSettings, SigningAlgorithm, SigningSettings};
+use crate::mint::{Ring, RingSettings};
 use crate::store::sqlite::Sqlite;
 use crate::store::{
-    AuditRow, CredentialKind, CredentialRecord, ExchangeCommit, SecretRecord, SessionRecord, Store, UserOrigin,
-    UserRecord, UserState,
+    AuditRow, CredentialKind, CredentialRecord, ExchangeCommit, KeyPurpose, KeyRecord, KeyState, PrivateKey,
+    SecretRecord, SessionRecord, Store, UserOrigin, UserRecord, UserState,
 };
 use crate::vocab::{
     Audience, ClientId, CredentialName, IssuerUrl, Scopes, TokenId, TraceId, UnixMillis, UnixTime, UserName,
@@ -43,7 +47,8 @@ impl Fixture {
         let hasher = Arc::new(SecretHasher::open(&*store).await.unwrap());
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let issuer = IssuerUrl::parse(ISSUER).unwrap();
-        let verifier = Arc::new(Verifier::new(&issuer, &jwks(&pair), store.clone(), Arc::clone(&hasher)));
+        let ring = Arc::new(ring(directory.path(), store.clone(), &pair).await);
+        let verifier = Arc::new(Verifier::new(&issuer, ring, store.clone(), Arc::clone(&hasher)));
         Fixture { store, verifier, hasher, pair, _directory: directory }
     }
 
@@ -83,6 +88,33 @@ impl Fixture {
         self.store.create_credential(credential).await.unwrap();
         self
     }
+}
+
+/// A ring whose active key is `pair`, under the id `key-1`.
+async fn ring(data: &Path, store: Arc<Sqlite>, pair: &EcdsaKeyPair) -> Ring {
+    let key = KeyRecord {
+        id: "key-1".to_owned(),
+        algorithm: SigningAlgorithm::ES256,
+        purpose: KeyPurpose::Token,
+        state: KeyState::Active,
+        private: PrivateKey::Plain(pair.to_pkcs8v1().unwrap().as_ref().to_vec().into()),
+        created_at: NOW,
+        published_at: Some(NOW),
+        activated_at: Some(NOW),
+        retired_at: None,
+        ended_at: None,
+        longest_token: Duration::from_secs(3600),
+        changed: 0,
+    };
+    store.change_signing_keys(0, vec![key], Vec::new()).await.unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    let settings = RingSettings {
+        algorithm: SigningAlgorithm::ES256,
+        max_lifetime: Duration::from_secs(3600),
+        signing: SigningSettings { rotate_every: 30 * day, jwks_max_age: Duration::from_secs(300) },
+        replica: "test".to_owned(),
+    };
+    Ring::open(store, (&KeyEncryptionSettings::default(), data), settings, Clock::manual(NOW)).await.unwrap()
 }
 
 fn jwks(pair: &EcdsaKeyPair) -> Value {

@@ -8,15 +8,12 @@ use serde_json::{Map, Value};
 use super::refusal::TokenRefusal;
 use super::standing::Standing;
 use crate::client_auth::{AssertionShape, UnverifiedAssertion};
-use crate::key::{KeyRefusal, KeySet, KeySetUse};
+use crate::key::KeyRefusal;
+use crate::mint::Ring;
 use crate::store::Store;
-use crate::vocab::{
-    Algorithm, Audience, ClientId, CredentialName, IssuerUrl, Scopes, TokenId, UnixTime, UserName, WordFault,
-};
+use crate::vocab::{Audience, ClientId, CredentialName, IssuerUrl, Scopes, TokenId, UnixTime, UserName, WordFault};
 use crate::workload::credentials::SecretHasher;
 
-/// What our own keys may sign with (`token.signing_algorithm`).
-const OUR_ALGORITHMS: [Algorithm; 3] = [Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
 /// How far `iat` and `nbf` may lie ahead: another replica's clock. `exp` gets no leeway, for we set it ourselves.
 const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -79,7 +76,7 @@ impl Caller {
 /// Verifies this broker's own access tokens.
 pub struct Verifier {
     issuer: IssuerUrl,
-    keys: KeySet,
+    ring: Arc<Ring>,
     standing: Standing,
 }
 
@@ -90,17 +87,10 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier of tokens of `issuer`, signed by a key of `jwks` (our own, as published).
-    ///
-    /// A key set that cannot be read holds no key: then every token is refused, and the log says why.
+    /// A verifier of tokens of `issuer`, signed by a key that `ring` publishes.
     #[must_use]
-    pub fn new(issuer: &IssuerUrl, jwks: &Value, store: Arc<dyn Store>, hasher: Arc<SecretHasher>) -> Verifier {
-        let keys =
-            KeySet::parse(jwks.to_string().as_bytes(), KeySetUse::Oidc, &OUR_ALGORITHMS).unwrap_or_else(|fault| {
-                tracing::error!(cause = %fault, "our own key set cannot be read; every access token will be refused");
-                KeySet::default()
-            });
-        Verifier { issuer: issuer.clone(), keys, standing: Standing { store, hasher } }
+    pub fn new(issuer: &IssuerUrl, ring: Arc<Ring>, store: Arc<dyn Store>, hasher: Arc<SecretHasher>) -> Verifier {
+        Verifier { issuer: issuer.clone(), ring, standing: Standing { store, hasher } }
     }
 
     /// Whose tokens these are.
@@ -125,12 +115,14 @@ impl Verifier {
             return Err(TokenRefusal::Type);
         }
         // The key names its algorithm; the header's alg is only compared with it (RFC 8725 §3.1).
-        let key = self.keys.find(unverified.unverified_key_id(), unverified.unverified_algorithm(), false).map_err(
-            |refusal| match refusal {
+        let signer = self.ring.signer();
+        let key = signer
+            .key_set()
+            .find(unverified.unverified_key_id(), unverified.unverified_algorithm(), false)
+            .map_err(|refusal| match refusal {
                 KeyRefusal::Algorithm { .. } | KeyRefusal::AlgorithmNotAllowed { .. } => TokenRefusal::Algorithm,
                 _ => TokenRefusal::Key,
-            },
-        )?;
+            })?;
         if !key.verify(unverified.signing_input(), unverified.signature()) {
             return Err(TokenRefusal::Signature);
         }

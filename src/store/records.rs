@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::SigningAlgorithm;
 use crate::vocab::{
     ClientId, CredentialName, IssuerName, PolicyName, Scopes, TokenId, TraceId, UnixMillis, UnixTime, UserName,
 };
@@ -91,29 +90,6 @@ pub struct SecretRecord {
 impl std::fmt::Debug for SecretRecord {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("SecretRecord").field("expires_at", &self.expires_at).finish_non_exhaustive()
-    }
-}
-
-/// A signing key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// Its `kid`.
-    pub id: String,
-    /// What it signs with.
-    pub algorithm: SigningAlgorithm,
-    /// PKCS#8 DER.
-    pub pkcs8: zeroize::Zeroizing<Vec<u8>>,
-    /// When it was made.
-    pub created_at: UnixTime,
-}
-
-impl std::fmt::Debug for KeyRecord {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("KeyRecord")
-            .field("id", &self.id)
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@
 mod directory;
 mod files;
 mod group;
+mod keys;
 mod mirror;
 mod reader;
 mod rows;
@@ -20,8 +21,9 @@ use self::directory::Directory;
 use self::reader::Reader;
 use self::writer::Writer;
 use super::{
-    AuditEntry, AuditFilter, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyRecord, KeySetRecord,
-    Pending, SessionRecord, Store, StoreFault, UserRecord, UserState,
+    AuditEntry, AuditFilter, AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyChange,
+    KeyRecord, KeySetRecord, Pending, ReplicaRecord, SessionRecord, SigningRing, Store, StoreFault, UserRecord,
+    UserState,
 };
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
 
@@ -35,6 +37,7 @@ pub struct Sqlite {
     directory: Arc<Directory>,
     reader: Arc<Reader>,
     writer: Writer,
+    replicas: keys::Replicas,
 }
 
 impl Sqlite {
@@ -49,7 +52,7 @@ impl Sqlite {
         let directory = Arc::new(Directory::default());
         directory.apply(reader::directory(&connection).map_err(fault)?);
         let writer = Writer::start(connection, Arc::clone(&directory), data, lock)?;
-        Ok(Sqlite { directory, reader: Reader::new(data), writer })
+        Ok(Sqlite { directory, reader: Reader::new(data), writer, replicas: keys::Replicas::default() })
     }
 
     /// Ended rows are found by the reader and deleted by the writer in small jobs between exchanges.
@@ -151,14 +154,6 @@ impl Store for Sqlite {
         Box::pin(async move { self.writer.run(move |group| group.shared_secret(&name, &fresh)).await })
     }
 
-    fn signing_keys(&self) -> Pending<'_, Result<Vec<KeyRecord>, StoreFault>> {
-        Box::pin(self.reader.run(reader::signing_keys))
-    }
-
-    fn signing_key_or(&self, key: KeyRecord) -> Pending<'_, Result<KeyRecord, StoreFault>> {
-        Box::pin(async move { self.writer.run(move |group| group.signing_key_or(&key)).await })
-    }
-
     fn key_sets(&self) -> Pending<'_, Result<Vec<KeySetRecord>, StoreFault>> {
         Box::pin(self.reader.run(reader::key_sets))
     }
@@ -201,5 +196,34 @@ impl Store for Sqlite {
 
     fn check(&self) -> Pending<'_, Result<(), StoreFault>> {
         Box::pin(self.writer.run(|group| group.touch()))
+    }
+
+    fn signing_ring(&self, now: UnixTime) -> Pending<'_, Result<SigningRing, StoreFault>> {
+        Box::pin(async move {
+            let (number, keys) = self.reader.run(keys::read).await?;
+            Ok(SigningRing { now, number, keys, replicas: self.replicas.seen_lately(now) })
+        })
+    }
+
+    fn change_signing_keys(
+        &self,
+        expected: u64,
+        keys: Vec<KeyRecord>,
+        audit: Vec<AuditRow>,
+    ) -> Pending<'_, Result<KeyChange, StoreFault>> {
+        Box::pin(async move { self.writer.run(move |group| group.change_signing_keys(expected, &keys, &audit)).await })
+    }
+
+    fn heartbeat(&self, replica: ReplicaRecord) -> Pending<'_, Result<(), StoreFault>> {
+        self.replicas.seen(replica);
+        ready(Ok(()))
+    }
+
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.directory.changes()
+    }
+
+    fn feed_fresh(&self) -> bool {
+        true // this process is the only one that changes anything
     }
 }

@@ -6,12 +6,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use tokio::sync::watch;
+
 use crate::store::{CredentialRecord, UserRecord};
 use crate::vocab::{ClientId, CredentialName, UserName};
 
-/// The committed users and credentials.
+/// The committed users and credentials, and the number of the newest change.
 #[derive(Debug, Default)]
-pub(super) struct Directory(RwLock<Tables>);
+pub(super) struct Directory {
+    tables: RwLock<Tables>,
+    number: watch::Sender<u64>,
+}
 
 /// What the directory holds.
 #[derive(Debug, Default)]
@@ -26,20 +31,30 @@ pub(super) struct Tables {
 pub(super) struct Changes {
     pub(super) users: HashMap<UserName, UserRecord>,
     pub(super) credentials: HashMap<CredentialName, Option<Arc<CredentialRecord>>>,
+    /// The change's number, where followers have to hear of it.
+    pub(super) number: Option<u64>,
 }
 
 impl Directory {
     /// Reads what is committed.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Tables> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the number of the newest change.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.number.subscribe()
     }
 
     /// Makes a committed transaction's changes visible, all at once.
     pub(super) fn apply(&self, changes: Changes) {
+        if let Some(number) = changes.number {
+            self.number.send_replace(number);
+        }
         if changes.users.is_empty() && changes.credentials.is_empty() {
             return;
         }
-        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.users.extend(changes.users);
         for (name, credential) in changes.credentials {
             tables.replace(name, credential);

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, Params, params};
 
 use super::directory::{Changes, Directory};
 use super::rows;
 use crate::store::{
-    AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyRecord, KeySetRecord, ReplayClaim,
-    SessionRecord, UsedSecret, UserRecord, UserState,
+    AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeySetRecord, ReplayClaim, SessionRecord,
+    UsedSecret, UserRecord, UserState,
 };
 use crate::vocab::{CredentialName, TokenId, UnixTime, UserName};
 
@@ -37,6 +37,14 @@ impl<'a> Group<'a> {
     /// Runs a statement that is prepared once.
     pub(super) fn execute(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<usize> {
         self.connection.prepare_cached(sql)?.execute(parameters)
+    }
+
+    /// Begins a change: its number, which followers hear of once the transaction is committed.
+    pub(super) fn next_change(&mut self) -> rusqlite::Result<u64> {
+        let sql = "UPDATE changes SET number = number + 1 RETURNING number";
+        let number = self.connection.prepare_cached(sql)?.query_row([], |row| rows::number(row, 0))?;
+        self.changes.number = Some(number);
+        Ok(number)
     }
 
     fn user(&self, name: &UserName) -> Option<UserRecord> {
@@ -176,25 +184,6 @@ impl<'a> Group<'a> {
             .query_row([name], |row| row.get(0))
     }
 
-    pub(super) fn signing_key_or(&mut self, key: &KeyRecord) -> rusqlite::Result<KeyRecord> {
-        let kept = self
-            .connection
-            .prepare_cached(
-                "SELECT id, algorithm, pkcs8, created_at FROM signing_keys WHERE algorithm = ?1 \
-                 ORDER BY created_at DESC, id LIMIT 1",
-            )?
-            .query_row([rows::signing_name(key.algorithm)], rows::key)
-            .optional()?;
-        if let Some(kept) = kept {
-            return Ok(kept);
-        }
-        self.execute(
-            "INSERT INTO signing_keys (id, algorithm, pkcs8, created_at) VALUES (?1, ?2, ?3, ?4)",
-            params![key.id, rows::signing_name(key.algorithm), key.pkcs8.as_slice(), key.created_at.0],
-        )?;
-        Ok(key.clone())
-    }
-
     /// The whole of an exchange's end. The replay claim is the first write, because it is the only one that can refuse.
     pub(super) fn commit(&mut self, exchange: &ExchangeCommit) -> rusqlite::Result<CommitOutcome> {
         let new_user = match self.user_to_make(exchange) {
@@ -264,7 +253,7 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    fn insert_audit(&mut self, row: &AuditRow) -> rusqlite::Result<()> {
+    pub(super) fn insert_audit(&mut self, row: &AuditRow) -> rusqlite::Result<()> {
         self.execute(
             "INSERT INTO audit (time, trace_id, outcome, cause, user, policy, issuer, json) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -331,8 +320,7 @@ impl<'a> Group<'a> {
         self.execute("UPDATE health SET checks = checks + 1", []).map(drop)
     }
 
-    /// The connection, for tests that break it.
-    #[cfg(test)]
+    /// The connection.
     pub(super) fn connection(&self) -> &Connection {
         self.connection
     }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::directory::Changes;
 use super::{fault, files, rows};
-use crate::store::{AuditEntry, AuditFilter, KeyRecord, KeySetRecord, SessionRecord, StoreFault};
+use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionRecord, StoreFault};
 use crate::vocab::{TokenId, UnixMillis, UnixTime};
 
 /// Idle connections kept open.
@@ -64,12 +64,8 @@ pub(super) fn directory(connection: &Connection) -> rusqlite::Result<Changes> {
         let credential = credential?;
         loaded.credentials.insert(credential.name.clone(), Some(Arc::new(credential)));
     }
+    loaded.number = Some(connection.query_row("SELECT number FROM changes", [], |row| rows::number(row, 0))?);
     Ok(loaded)
-}
-
-pub(super) fn signing_keys(connection: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
-    let sql = "SELECT id, algorithm, pkcs8, created_at FROM signing_keys ORDER BY created_at, id";
-    connection.prepare_cached(sql)?.query_map([], rows::key)?.collect()
 }
 
 pub(super) fn key_sets(connection: &Connection) -> rusqlite::Result<Vec<KeySetRecord>> {

@@ -5,10 +5,8 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
-use crate::config::SigningAlgorithm;
 use crate::store::{
-    CredentialKind, CredentialRecord, KeyRecord, KeySetRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord,
-    UserState,
+    CredentialKind, CredentialRecord, KeySetRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord, UserState,
 };
 use crate::vocab::{CredentialName, PolicyName, Scopes, UnixMillis, UnixTime};
 
@@ -24,14 +22,6 @@ pub(super) fn kind_name(kind: CredentialKind) -> &'static str {
     match kind {
         CredentialKind::Oauth2 => "oauth2",
         CredentialKind::AccessToken => "access-token",
-    }
-}
-
-pub(super) fn signing_name(algorithm: SigningAlgorithm) -> &'static str {
-    match algorithm {
-        SigningAlgorithm::ES256 => "ES256",
-        SigningAlgorithm::EdDSA => "EdDSA",
-        SigningAlgorithm::RS256 => "RS256",
     }
 }
 
@@ -103,17 +93,6 @@ fn secrets(connection: &Connection, credential: &CredentialName) -> rusqlite::Re
     records.collect()
 }
 
-/// `id, algorithm, pkcs8, created_at`
-pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
-    let algorithms = [SigningAlgorithm::ES256, SigningAlgorithm::EdDSA, SigningAlgorithm::RS256];
-    Ok(KeyRecord {
-        id: row.get(0)?,
-        algorithm: one_of(row, 1, &algorithms, signing_name)?,
-        pkcs8: zeroize::Zeroizing::new(row.get(2)?),
-        created_at: UnixTime(row.get(3)?),
-    })
-}
-
 /// `token, user, client_id, issuer, policies, created_at, expires_at, revoked_at`
 pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
     let policies: String = row.get(4)?;
@@ -128,6 +107,12 @@ pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
         expires_at: UnixTime(row.get(6)?),
         revoked_at: row.get::<_, Option<i64>>(7)?.map(UnixTime),
     })
+}
+
+/// A number that is never negative.
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
 fn word<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
@@ -145,7 +130,12 @@ where
     text.map(|text| text.parse().map_err(|fault| malformed(column, fault))).transpose()
 }
 
-fn one_of<T: Copy>(row: &Row<'_>, column: usize, all: &[T], name: fn(T) -> &'static str) -> rusqlite::Result<T> {
+pub(super) fn one_of<T: Copy>(
+    row: &Row<'_>,
+    column: usize,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     let rule = crate::vocab::WordFault { what: "column", rule: "has a value this version does not know" };
     all.iter().copied().find(|value| name(*value) == text).ok_or_else(|| malformed(column, rule))

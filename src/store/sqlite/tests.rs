@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::*;
-use crate::config::SigningAlgorithm;
 use crate::store::{AuditRow, CredentialKind, ReplayClaim, SecretRecord, UsedSecret, UserOrigin};
 use crate::vocab::{IssuerName, PolicyName, Scopes, TraceId, UnixMillis};
 
@@ -353,22 +352,6 @@ async fn a_shared_secret_is_made_once() {
     assert_eq!(fixture.store.shared_secret("pepper", [2; 32]).await.unwrap(), [1; 32]);
     assert_eq!(fixture.store.shared_secret("other", [3; 32]).await.unwrap(), [3; 32]);
     assert_eq!(fixture.reopened().store.shared_secret("pepper", [4; 32]).await.unwrap(), [1; 32]);
-}
-
-#[tokio::test]
-async fn the_first_key_of_an_algorithm_is_kept() {
-    let fixture = store();
-    let key = |id: &str, algorithm| KeyRecord {
-        id: id.to_owned(),
-        algorithm,
-        pkcs8: zeroize::Zeroizing::new(vec![1, 2, 3]),
-        created_at: NOW,
-    };
-    let first = key("a", SigningAlgorithm::ES256);
-    assert_eq!(fixture.store.signing_key_or(first.clone()).await.unwrap(), first);
-    assert_eq!(fixture.store.signing_key_or(key("b", SigningAlgorithm::ES256)).await.unwrap(), first);
-    let second = fixture.store.signing_key_or(key("c", SigningAlgorithm::EdDSA)).await.unwrap();
-    assert_eq!(fixture.reopened().store.signing_keys().await.unwrap(), [first, second]);
 }
 
 #[tokio::test]
