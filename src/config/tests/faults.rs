@@ -216,3 +216,17 @@ fn a_workload_api_is_a_unix_socket_in_place_of_a_url() {
     assert_eq!(with("workload_api: 'unix:///a', file: lab.json"), ["3:57: conflict"]);
     assert_eq!(with("workload_api: 'unix:///a', profile: https_web"), ["3:84: conflict"]);
 }
+
+#[test]
+fn signing_keys_settings_have_limits_and_a_key_encryption_key_has_one_place() {
+    let conflict = "signing: { rotate_every: 1h, jwks_max_age: 30m }";
+    assert_eq!(after_issuer(conflict), ["2:26: conflict"]);
+    assert_eq!(after_issuer("signing: { jwks_max_age: 2h }"), ["2:26: value"]);
+    assert_eq!(after_issuer("key_encryption_key: {}"), ["2:1: value"]);
+    assert_eq!(after_issuer("key_encryption_key: { environment: NO_SUCH }"), ["2:36: value"]);
+    assert_eq!(after_issuer("key_encryption_key: { credential: kek }"), ["2:35: value"]);
+    assert_eq!(after_issuer("key_encryption_key: { file: no-such-file }"), ["2:29: value"]);
+    let text = format!("{LEAST}key_encryption_key: {{ environment: KEK }}\n");
+    let config = Directory::with(&text).load(&[("KEK", "0123456789abcdef0123456789abcdef")]).unwrap();
+    assert!(!format!("{config:?}").contains("0123456789abcdef"), "no log shows it");
+}
