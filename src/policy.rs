@@ -4,6 +4,7 @@
 //! exists (see `workload`).
 
 mod claim_types;
+mod compatible;
 mod cover;
 mod decide;
 pub mod difference;

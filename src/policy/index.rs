@@ -34,14 +34,15 @@ pub(super) struct Index {
 
 /// One claim that policies are filed by.
 #[derive(Debug)]
-struct Drawer {
-    selector: Arc<Selector>,
+pub(super) struct Drawer {
+    /// Where the claim is.
+    pub(super) selector: Arc<Selector>,
     /// Whether whole values are filed.
     whole: bool,
     /// The lengths of beginnings that are filed, ascending.
     beginnings: Vec<usize>,
     /// The policies that are filed by it.
-    members: Vec<u32>,
+    pub(super) members: Vec<u32>,
 }
 
 /// The policies of one value: the only one's number, or a stretch of `filed`. Without any: an empty place.
@@ -136,37 +137,18 @@ impl Index {
         found
     }
 
-    /// Visits the policies that some claims may satisfy together with this one, itself among them, until `visit` says no.
-    /// A claim that may be a list can satisfy lines on several values at once.
-    pub(super) fn visit_compatible(
-        &self,
-        policy: &Policy,
-        may_be_list: impl Fn(&Selector) -> bool,
-        mut visit: impl FnMut(u32) -> bool,
-    ) {
-        if !self.unfiled.iter().all(|number| visit(*number)) {
-            return;
-        }
-        for drawer in &self.drawers {
-            let line = policy.lines.iter().find(|line| line.selector == drawer.selector);
-            let values = line.and_then(|line| line.matcher.named_values()).filter(|_| !may_be_list(&drawer.selector));
-            let mut found = Vec::new();
-            let members = match values {
-                Some(values) => {
-                    values.iter().for_each(|value| self.look_up(drawer, &value.to_json(), &mut found));
-                    found.sort_unstable();
-                    found.dedup();
-                    &found
-                }
-                None => &drawer.members,
-            };
-            if !members.iter().all(|number| visit(*number)) {
-                return;
-            }
-        }
+    /// What policies are filed by.
+    pub(super) fn drawers(&self) -> &[Drawer] {
+        &self.drawers
     }
 
-    fn look_up(&self, drawer: &Drawer, value: &Value, found: &mut Vec<u32>) {
+    /// The policies that no value leads to.
+    pub(super) fn unfiled(&self) -> &[u32] {
+        &self.unfiled
+    }
+
+    /// The policies of a drawer that a claim of this value may satisfy.
+    pub(super) fn look_up(&self, drawer: &Drawer, value: &Value, found: &mut Vec<u32>) {
         let mut open = |hash: u64| match self.folders.find(hash) {
             Some(Folder { start, length: 1, .. }) => found.push(start),
             Some(Folder { start, length, .. }) => {

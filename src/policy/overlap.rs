@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::compatible::Compatible;
 use super::evaluate::Verdict;
 use super::index::Index;
 use super::lint::SetFindings;
@@ -20,13 +21,14 @@ const MAX_PAIRS: usize = 3_000_000;
 /// Looks through the policies of one issuer.
 pub(super) fn check(policies: &[Policy], index: &Index, issuer: &Issuer, findings: &mut SetFindings<'_>) {
     let typical = Typical::of(issuer);
+    let compatible = Compatible::of(index, policies);
     let mut pairs = MAX_PAIRS;
     let is_asked = |policy: &&Policy| policy.mode == Mode::Enforce && !policy.has_expired(findings.now);
     let asked: Vec<bool> = policies.iter().map(|policy| is_asked(&policy)).collect();
     let is_asked = |number: usize| asked.get(number).copied().unwrap_or_default();
     for (number, policy) in policies.iter().enumerate().filter(|(number, _)| is_asked(*number)) {
         let (mut ambiguous, mut shadowed) = (false, false);
-        index.visit_compatible(
+        compatible.visit(
             policy,
             |selector| typical.may_be_list(selector),
             |other_number| {
