@@ -108,3 +108,25 @@ fn many_policies_that_nothing_tells_apart_do_not_stall_a_load() {
     let (set, faults) = load(&[("p.yaml", &texts.join("---\n"))]);
     assert!(set.len() == 3_000 && faults.iter().count() < 500);
 }
+
+#[test]
+fn patterns_that_begin_differently_are_never_compared_and_those_that_meet_are_however_many_there_are() {
+    let one = |number: usize, glob: &str| {
+        policy(
+            &format!("p{number}"),
+            "partner",
+            &format!("{{ sub: {{ glob: \"{glob}\" }} }}"),
+            &format!("user: u{number}"),
+        )
+    };
+    let mut texts: Vec<String> = (0..3_000).map(|number| one(number, &format!("team/app-{number:04}/*"))).collect();
+    texts.push(one(3_000, "team/app-1234/d*"));
+    texts.push(one(3_001, "team/app-07**"));
+    let (_, mut faults) = load(&[("p.yaml", &texts.join("---\n"))]);
+    assert!(!faults.has_errors(), "{faults}");
+    faults.retain(|fault| fault.id() == "ambiguous-overlap");
+    let text = faults.to_string();
+    let is_named = |name: &str| text.contains(&format!("`{name}`"));
+    assert!(["p1234", "p3000", "p700", "p3001"].into_iter().all(is_named) && !is_named("p2000"), "{text}");
+    assert!(!text.contains("not to the end"), "{text}");
+}
