@@ -229,6 +229,7 @@ pub(super) fn admitted<'a>(
     wanted: Option<&UserName>,
     now: UnixTime,
 ) -> Result<(Admitted<'a>, Shadow), (PolicyRefusal, Shadow)> {
+    candidates.iter().for_each(|policy| policy.fetch());
     let mut shadow = Vec::new();
     let mut found: Option<Admitted<'a>> = None;
     let mut refusal = None;
