@@ -3,6 +3,8 @@
 //! In: domain operations. Out: records. One trait; the embedded backend is `sqlite`. An operation that was answered is
 //! durable: `kill -9` right after the answer loses nothing.
 
+mod columns;
+mod directory;
 mod keys;
 mod records;
 pub mod sqlite;

@@ -3,7 +3,6 @@
 //! In: domain operations. Out: answers that are on the disk. One thread writes, many jobs a transaction (`writer`);
 //! users and credentials are answered from memory (`directory`); queries run on connections of their own (`reader`).
 
-mod directory;
 mod files;
 mod group;
 mod keys;
@@ -17,9 +16,9 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::directory::Directory;
 use self::reader::Reader;
 use self::writer::Writer;
+use super::directory::Directory;
 use super::{
     AuditEntry, AuditFilter, AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyChange,
     KeyRecord, KeySetRecord, Pending, ReplicaRecord, SessionRecord, SigningRing, Store, StoreFault, UserRecord,

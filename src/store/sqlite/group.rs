@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Params, params};
 
-use super::directory::{Changes, Directory};
 use super::rows;
+use crate::store::directory::{Changes, Directory};
 use crate::store::{
     AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeySetRecord, ReplayClaim, SessionRecord,
     UsedSecret, UserRecord, UserState,

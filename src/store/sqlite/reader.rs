@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::directory::Changes;
 use super::{fault, files, rows};
+use crate::store::directory::Changes;
 use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionRecord, StoreFault};
 use crate::vocab::{TokenId, UnixMillis, UnixTime};
 

@@ -5,37 +5,11 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
+pub(super) use crate::store::columns::{kind_name, origin_policy, policies_text, state_name};
 use crate::store::{
     CredentialKind, CredentialRecord, KeySetRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord, UserState,
 };
 use crate::vocab::{CredentialName, PolicyName, Scopes, UnixMillis, UnixTime};
-
-pub(super) fn state_name(state: UserState) -> &'static str {
-    match state {
-        UserState::Enabled => "enabled",
-        UserState::Disabled => "disabled",
-        UserState::Deleted => "deleted",
-    }
-}
-
-pub(super) fn kind_name(kind: CredentialKind) -> &'static str {
-    match kind {
-        CredentialKind::Oauth2 => "oauth2",
-        CredentialKind::AccessToken => "access-token",
-    }
-}
-
-pub(super) fn origin_policy(origin: &UserOrigin) -> Option<&str> {
-    match origin {
-        UserOrigin::Operator => None,
-        UserOrigin::Policy(policy) => Some(policy.as_str()),
-    }
-}
-
-/// Policy names have no spaces.
-pub(super) fn policies_text(policies: &[PolicyName]) -> String {
-    policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(" ")
-}
 
 /// `name, origin_policy, state, created_at`
 pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<UserRecord> {

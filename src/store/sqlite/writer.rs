@@ -12,11 +12,11 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::directory::Directory;
 use super::fault;
 use super::group::Group;
 use super::mirror::Mirror;
 use crate::store::StoreFault;
+use crate::store::directory::Directory;
 
 /// Jobs in one transaction: enough to share a sync among all waiting requests, few enough to answer within milliseconds.
 const GROUP: usize = 512;

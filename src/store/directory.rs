@@ -13,41 +13,41 @@ use crate::vocab::{ClientId, CredentialName, UserName};
 
 /// The committed users and credentials, and the number of the newest change.
 #[derive(Debug, Default)]
-pub(super) struct Directory {
+pub(in crate::store) struct Directory {
     tables: RwLock<Tables>,
     number: watch::Sender<u64>,
 }
 
 /// What the directory holds.
 #[derive(Debug, Default)]
-pub(super) struct Tables {
-    pub(super) users: HashMap<UserName, UserRecord>,
-    pub(super) credentials: HashMap<CredentialName, Arc<CredentialRecord>>,
+pub(in crate::store) struct Tables {
+    pub(in crate::store) users: HashMap<UserName, UserRecord>,
+    pub(in crate::store) credentials: HashMap<CredentialName, Arc<CredentialRecord>>,
     clients: HashMap<ClientId, Arc<CredentialRecord>>,
 }
 
 /// What a transaction changes in the directory, once it is committed. `None` is a credential that is gone.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
-    pub(super) users: HashMap<UserName, UserRecord>,
-    pub(super) credentials: HashMap<CredentialName, Option<Arc<CredentialRecord>>>,
+pub(in crate::store) struct Changes {
+    pub(in crate::store) users: HashMap<UserName, UserRecord>,
+    pub(in crate::store) credentials: HashMap<CredentialName, Option<Arc<CredentialRecord>>>,
     /// The change's number, where followers have to hear of it.
-    pub(super) number: Option<u64>,
+    pub(in crate::store) number: Option<u64>,
 }
 
 impl Directory {
     /// Reads what is committed.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Tables> {
+    pub(in crate::store) fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Follows the number of the newest change.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(in crate::store) fn changes(&self) -> watch::Receiver<u64> {
         self.number.subscribe()
     }
 
     /// Makes a committed transaction's changes visible, all at once.
-    pub(super) fn apply(&self, changes: Changes) {
+    pub(in crate::store) fn apply(&self, changes: Changes) {
         if let Some(number) = changes.number {
             self.number.send_replace(number);
         }
@@ -64,7 +64,7 @@ impl Directory {
 
 impl Tables {
     /// The credential with this client id.
-    pub(super) fn of_client(&self, id: &ClientId) -> Option<&Arc<CredentialRecord>> {
+    pub(in crate::store) fn of_client(&self, id: &ClientId) -> Option<&Arc<CredentialRecord>> {
         self.clients.get(id)
     }
 
