@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, StoreSettings};
 use crate::diagnostic::Diagnostics;
 use crate::exchange::{Exchange, Rules};
 use crate::gateway::Gateway;
@@ -23,6 +23,7 @@ use crate::key::{Keys, Previous};
 use crate::mint::{MintFault, Ring, RingSettings, TokenDefaults};
 use crate::relying_party::Verifier;
 use crate::review::Reviews;
+use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Store, StoreFault};
 use crate::workload::credentials::SecretHasher;
@@ -93,7 +94,7 @@ impl Broker {
         let loaded = load(&config, clock.now()).map_err(OpenFailure::Files)?;
         log_warnings(&loaded.warnings);
         let standing = ArcSwap::from_pointee(Standing::at_start(loaded.summary(), clock.now_millis()));
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data)?);
+        let store = open_store(&config).await?;
         let secrets = Arc::new(SecretHasher::open(&*store).await?);
         let signer = Arc::new(open_ring(&config, Arc::clone(&store), &clock).await?);
         let kept = Previous::Kept(store.key_sets().await?);
@@ -132,6 +133,13 @@ impl Broker {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreFault> {
+    Ok(match &config.store {
+        StoreSettings::Embedded => Arc::new(Sqlite::open(&config.data)?),
+        StoreSettings::Postgres(settings) => Arc::new(Postgres::open(settings).await?),
+    })
 }
 
 async fn open_ring(config: &Config, store: Arc<dyn Store>, clock: &Clock) -> Result<Ring, MintFault> {

@@ -5,6 +5,7 @@
 
 mod settings;
 mod signing;
+mod store;
 mod schema;
 mod json_schema;
 mod text;
@@ -29,6 +30,7 @@ pub use settings::{
     AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, LintSettings,
     ReloadSettings, ReviewSettings, SigningAlgorithm, TlsFiles, TokenSettings,
 };
+pub use store::{PostgresSettings, StoreSettings};
 pub use signing::{KeyEncryptionSettings, KeySecret, KeySecretSource, SigningSettings};
 
 use crate::diagnostic::Diagnostics;

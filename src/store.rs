@@ -1,11 +1,12 @@
 //! What must survive a restart: users, credentials, keys, sessions, replay ids, audit.
 //!
-//! In: domain operations. Out: records. One trait; the embedded backend is `sqlite`. An operation that was answered is
-//! durable: `kill -9` right after the answer loses nothing.
+//! In: domain operations. Out: records. One trait; `sqlite` is the embedded backend, `postgres` the one of several
+//! replicas. An operation that was answered is durable: `kill -9` right after the answer loses nothing.
 
 mod columns;
 mod directory;
 mod keys;
+pub mod postgres;
 mod records;
 pub mod sqlite;
 

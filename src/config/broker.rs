@@ -13,7 +13,7 @@ use super::settings::{
     AdminListener, AdminSettings, ClientCertificates, Config, IssuerSettings, LintSettings, ReloadSettings,
     SigningAlgorithm, TlsFiles, TokenSettings,
 };
-use super::{issuers, proxy, schema, signing};
+use super::{issuers, proxy, schema, signing, store};
 
 /// Shorter tokens would expire on the way to a service.
 const SHORTEST_TOKEN: Duration = Duration::from_secs(10);
@@ -41,12 +41,12 @@ pub(super) fn read(
         _ => Path::new("."),
     };
     let file = Section::open(source, root, ("the configuration", schema::CONFIG), faults)?;
-    refuse_other_stores(&file, faults);
     file.require("issuer", faults);
     let issuer = file.text("issuer", faults, IssuerUrl::parse);
     let listen = file.text("listen", faults, socket_address);
     let tls = tls(&file, directory, listen, faults);
     let data = file.path("data", directory, faults);
+    let store = store::read(&file, directory, faults);
     let admin = admin(&file, directory, (listen, data.as_deref()), faults);
     let policies = file.path("policies", directory, faults);
     let trust_bundles = file.path("trust_bundles", directory, faults);
@@ -69,6 +69,7 @@ pub(super) fn read(
         tls,
         admin: admin?,
         data: data?,
+        store: store?,
         policies: policies?,
         trust_bundles: trust_bundles?,
         services: services?,
@@ -84,14 +85,6 @@ pub(super) fn read(
 
 fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443")
-}
-
-fn refuse_other_stores(file: &Section<'_>, faults: &mut Diagnostics) {
-    if file.has("store") {
-        let message = "this version has only the embedded store; `store` (PostgreSQL) is not supported yet";
-        let fix = "remove `store`; `data: ./data` names the embedded store's directory";
-        faults.push(file.fault_at_key("store", "unsupported", message).fix(fix));
-    }
 }
 
 fn tls(file: &Section<'_>, directory: &Path, listen: Option<SocketAddr>, faults: &mut Diagnostics) -> Option<TlsFiles> {

@@ -45,7 +45,7 @@ pub(super) const CONFIG: &[Field] = &[
     ("danger_plain_http", Shape::Boolean),
     ("admin", Shape::Fields(ADMIN)),
     ("data", Shape::Text("./data")),
-    ("store", Shape::Fields(&[("postgres", Shape::Text("\"postgres://…\""))])),
+    ("store", Shape::Fields(STORE)),
     ("policies", Shape::Text("./policies")),
     ("trust_bundles", Shape::Text("./trust-bundles")),
     ("services", Shape::Text("./services")),
@@ -71,6 +71,13 @@ pub(super) const ADMIN: &[Field] = &[
     ("socket", Shape::Text("./data/admin.sock")),
     ("listen", Shape::Text("127.0.0.1:8081")),
     ("token_file", Shape::Text("./admin-tokens")),
+];
+
+/// `store:`
+pub(super) const STORE: &[Field] = &[
+    ("postgres", Shape::Text("\"postgres://countersign@db.example.com/countersign\"")),
+    ("password_file", Shape::Text("/etc/countersign/database-password")),
+    ("ca_file", Shape::Text("/etc/countersign/database-ca.crt")),
 ];
 
 /// `reload:`

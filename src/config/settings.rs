@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{KeyEncryptionSettings, ProxySettings, SigningSettings};
+use super::{KeyEncryptionSettings, ProxySettings, SigningSettings, StoreSettings};
 use crate::kind::{Cloud, Identity, IssuerKind};
 use crate::vocab::{Algorithm, Audience, ClaimType, IssuerName, IssuerUrl};
 
@@ -23,8 +23,10 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Where the admin API listens; never the public listener.
     pub admin: AdminSettings,
-    /// Directory of the embedded store.
+    /// Directory of the embedded store, and of the admin socket.
     pub data: PathBuf,
+    /// Which store.
+    pub store: StoreSettings,
     /// Directory of trust policies.
     pub policies: PathBuf,
     /// Directory of pinned key sets.
@@ -56,6 +58,7 @@ impl Config {
             ("tls", self.tls != running.tls),
             ("admin", self.admin != running.admin),
             ("data", self.data != running.data),
+            ("store", self.store != running.store),
             ("proxy", self.proxy != running.proxy),
             ("token", self.token != running.token),
             ("signing", self.signing != running.signing),

@@ -48,16 +48,27 @@ impl Directory {
 
     /// Makes a committed transaction's changes visible, all at once.
     pub(in crate::store) fn apply(&self, changes: Changes) {
+        if !changes.users.is_empty() || !changes.credentials.is_empty() {
+            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+            tables.users.extend(changes.users);
+            for (name, credential) in changes.credentials {
+                tables.replace(name, credential);
+            }
+        }
+        // Last: whoever sees the number finds all that it counts.
         if let Some(number) = changes.number {
             self.number.send_replace(number);
         }
-        if changes.users.is_empty() && changes.credentials.is_empty() {
+    }
+
+    /// Takes up users that were made just in time; one that is known by now keeps what is known.
+    pub(in crate::store) fn add_users(&self, users: Vec<UserRecord>) {
+        if users.is_empty() {
             return;
         }
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        tables.users.extend(changes.users);
-        for (name, credential) in changes.credentials {
-            tables.replace(name, credential);
+        for user in users {
+            tables.users.entry(user.name.clone()).or_insert(user);
         }
     }
 }
