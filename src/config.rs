@@ -30,8 +30,8 @@ pub use settings::{
     AdminListener, AdminSettings, BundleProfile, ClientCertificates, Config, IssuerSettings, KeySource, LintSettings,
     ReloadSettings, ReviewSettings, SigningAlgorithm, TlsFiles, TokenSettings,
 };
-pub use store::{PostgresSettings, StoreSettings};
 pub use signing::{KeyEncryptionSettings, KeySecret, KeySecretSource, SigningSettings};
+pub use store::{PostgresSettings, StoreSettings};
 
 use crate::diagnostic::Diagnostics;
 

@@ -51,6 +51,16 @@ pub(super) fn read(file: &Section<'_>, directory: &Path, faults: &mut Diagnostic
     Some(StoreSettings::Postgres(Box::new(PostgresSettings { connection: connection?, password_file, ca_file })))
 }
 
+impl PostgresSettings {
+    /// Settings of a connection URL alone.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, without any part of it.
+    pub fn of_url(url: &str) -> Result<PostgresSettings, &'static str> {
+        Ok(PostgresSettings { connection: connection(url)?, password_file: None, ca_file: None })
+    }
+}
+
 /// A connection URL. libpq's words for checking the server's certificate are all one here: with TLS it is always checked.
 /// Without any word TLS is asked of every host but this machine.
 fn connection(text: &str) -> Result<tokio_postgres::Config, &'static str> {

@@ -199,7 +199,7 @@ fn a_configuration_that_its_schema_refuses_does_not_load_and_one_that_loads_is_t
     let issuer = |settings: &str| with(&format!("issuers: {{ one: {{ {settings} }} }}"));
     let bad = [
         with("lisen: 127.0.0.1:8443"),
-        with("store: { postgres: \"postgres://h/d\" }"),
+        with("store: { mysql: \"mysql://h/d\" }"),
         with("token: { lifetime: 15 }"),
         with("token: { signing_algorithm: HS256 }"),
         with("danger_plain_http: \"yes\""),

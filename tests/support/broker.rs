@@ -77,6 +77,13 @@ impl TestBroker {
         TestBroker::open(directory, platforms, clock).await
     }
 
+    /// One of several replicas: what they share is in `change`. Its clock stands at `now`.
+    pub async fn replica(platforms: &Platforms, now: UnixTime, change: impl FnOnce(Setup) -> Setup) -> TestBroker {
+        let directory = tempfile::tempdir().expect("a directory");
+        change(Setup::platforms(platforms)).write(directory.path(), "127.0.0.1:0");
+        TestBroker::open(directory, platforms.clone(), Clock::manual(now)).await
+    }
+
     /// Opens a broker on the configuration file there and serves it on a free port.
     async fn open(directory: TempDir, platforms: Platforms, clock: Clock) -> TestBroker {
         let origin = Origin { file: directory.path().join("countersign.yaml"), environment: Vec::new() };

@@ -15,6 +15,7 @@ pub mod keys;
 pub mod minted;
 pub mod mutual_tls;
 pub mod platform;
+pub mod postgres;
 pub mod process;
 pub mod raw_rsa;
 pub mod setup;

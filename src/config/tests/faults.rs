@@ -82,7 +82,7 @@ fn a_fault_of_a_variable_names_the_variable_and_not_its_value() {
         ("COUNTERSIGN__ISSUERS__GITHUB__AUDIENCES", "", "value"),
         ("COUNTERSIGN__ISSUERS__GITHUB__DISABLED", "s3cret", "type"),
         ("COUNTERSIGN__ISSUERS__GITHUB__KEYS__URL", "https://a:s3cret@h/", "value"),
-        ("COUNTERSIGN__STORE__POSTGRES", "postgres://a:s3cret@h/d", "unsupported"),
+        ("COUNTERSIGN__STORE__POSTGRES", "postgres://a:s3cret@h/d", "missing"),
         ("COUNTERSIGN__", "s3cret", "environment"),
         ("COUNTERSIGN__TOKEN__", "s3cret", "environment"),
     ];
@@ -117,7 +117,7 @@ fn what_is_not_one_mapping_is_refused() {
 fn a_secret_in_the_file_is_not_quoted() {
     let text = "issuer: https://u:s3cret@b.example\nstore: { postgres: \"postgres://u:s3cret@h/d\" }\n";
     let faults = faults(text, &[]);
-    assert_eq!(places(&faults), ["2:1: unsupported", "1:9: value"]);
+    assert_eq!(places(&faults), ["1:9: value", "2:1: missing"]);
     assert!(!faults.to_string().contains("s3cret"), "{faults}");
 }
 
@@ -173,8 +173,35 @@ fn files_are_looked_at_every_second_at_most_and_every_hour_at_least() {
 }
 
 #[test]
-fn only_the_embedded_store_is_supported() {
-    assert_eq!(after_issuer("store: { postgres: \"postgres://h/d\" }"), ["2:1: unsupported"]);
+fn a_shared_store_needs_a_connection_and_a_key_that_encrypts() {
+    const KEY: &str = "key_encryption_key: { environment: KEK }";
+    const ENVIRONMENT: &[(&str, &str)] = &[("KEK", "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0ISEhISE=")];
+    let file = |url: &str| format!("{LEAST}store: {{ postgres: \"{url}\" }}\n{KEY}\n");
+    let right =
+        ["postgres://u@h/d", "postgresql://u@%2Frun%2Fpostgresql/d", "postgres://u:p@h1,h2:6432/d?sslmode=verify-full"];
+    for right in right {
+        assert!(Directory::with(&file(right)).load(ENVIRONMENT).is_ok(), "{right}");
+    }
+    let of = |url: &str| places(&faults(&file(url), ENVIRONMENT));
+    for wrong in ["mysql://u@h/d", "postgres://h/d", "postgres://u@/d", "postgres://u@h:port/d"] {
+        assert_eq!(of(wrong), ["2:20: value"], "{wrong}");
+    }
+    // A connection that somebody on the way can turn into plain text.
+    assert_eq!(of("postgres://u@h/d?sslmode=prefer"), ["2:20: value"]);
+    assert_eq!(after_issuer("store: { postgres: \"postgres://u@h/d\" }"), ["2:1: missing"]);
+    let without = faults(&format!("{LEAST}store: {{}}\n{KEY}\n"), ENVIRONMENT);
+    assert_eq!(places(&without), ["2:8: missing-field"]);
+}
+
+#[test]
+fn a_database_elsewhere_is_reached_by_tls_unless_the_url_says_otherwise() {
+    use tokio_postgres::config::SslMode;
+    let mode = |url: &str| PostgresSettings::of_url(url).unwrap().connection.get_ssl_mode();
+    assert_eq!(mode("postgres://u@db.example.com/d"), SslMode::Require);
+    assert_eq!(mode("postgres://u@127.0.0.1,db.example.com/d"), SslMode::Require);
+    assert_eq!(mode("postgres://u@db.example.com/d?sslmode=verify-full"), SslMode::Require);
+    assert_eq!(mode("postgres://u@db.example.com/d?sslmode=disable"), SslMode::Disable);
+    assert_eq!(mode("postgres://u@localhost,127.0.0.1/d"), SslMode::Disable);
 }
 
 #[test]

@@ -34,7 +34,8 @@ impl<'e> Decided<'e> {
                 *outcome = CommitOutcome::Replayed;
             }
         }
-        let made: HashSet<_> = self.committed().filter_map(|exchange| Some(&exchange.new_user.as_ref()?.name)).collect();
+        let made: HashSet<_> =
+            self.committed().filter_map(|exchange| Some(&exchange.new_user.as_ref()?.name)).collect();
         self.users.retain(|name, _| made.contains(name));
         self
     }
@@ -95,11 +96,7 @@ pub(super) struct Begun {
 
 /// The first round trip: this replica's gate is taken, then the change number is read, then replay ids are claimed. The
 /// number's statement begins after the gate was taken, so it sees every change that was committed before.
-pub(super) async fn begin(
-    client: &Client,
-    statements: &Statements,
-    decided: &Decided<'_>,
-) -> Result<Begun, Broken> {
+pub(super) async fn begin(client: &Client, statements: &Statements, decided: &Decided<'_>) -> Result<Begun, Broken> {
     // Sorted, so that two replicas with the same ids do not wait for each other in a circle.
     let claims: BTreeMap<&[u8], i64> = decided
         .committed()
@@ -185,7 +182,8 @@ pub(super) async fn insert_audit(client: &Client, statements: &Statements, rows:
     let causes: Vec<Option<&str>> = rows.iter().map(|row| row.cause).collect();
     let users: Vec<Option<&str>> = rows.iter().map(|row| row.user.as_ref().map(|word| word.as_str())).collect();
     let policies: Vec<Option<&str>> = rows.iter().map(|row| row.policy.as_ref().map(|word| word.as_str())).collect();
-    let issuers: Vec<Option<&str>> = rows.iter().map(|row| row.issuer_name.as_ref().map(|word| word.as_str())).collect();
+    let issuers: Vec<Option<&str>> =
+        rows.iter().map(|row| row.issuer_name.as_ref().map(|word| word.as_str())).collect();
     let texts: Vec<&str> = rows.iter().map(|row| row.json.as_str()).collect();
     let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
         [&times, &traces, &outcomes, &causes, &users, &policies, &issuers, &texts];

@@ -101,8 +101,7 @@ async fn put(tx: &Changing<'_>, new: &CredentialRecord) -> Change {
     let made: Vec<i64> = new.secrets.iter().map(|secret| secret.created_at.0).collect();
     let ends: Vec<Option<i64>> = new.secrets.iter().map(|secret| secret.expires_at.map(|end| end.0)).collect();
     let (scopes, end) = (new.scopes.to_wire(), new.expires_at.map(|end| end.0));
-    let values: [Sql<'_>; 8] =
-        [&new.name.as_str(), &scopes, &end, &new.disabled, &hashes, &made, &ends, &tx.number];
+    let values: [Sql<'_>; 8] = [&new.name.as_str(), &scopes, &end, &new.disabled, &hashes, &made, &ends, &tx.number];
     tx.client.execute(sql, &values).await.map_err(fault)?;
     Ok(Ok(()))
 }

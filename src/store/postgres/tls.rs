@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
@@ -43,8 +43,9 @@ impl Tls {
     }
 }
 
-/// A handshake to come.
-pub(super) struct Handshake(Arc<rustls::ClientConfig>, ServerName<'static>);
+/// A handshake to come, with the host that the server has to prove. It is made for every connection, also for those
+/// without TLS and without a host name.
+pub(super) struct Handshake(Arc<rustls::ClientConfig>, String);
 
 /// An encrypted connection.
 pub(super) struct Encrypted<S>(tokio_rustls::client::TlsStream<S>);
@@ -52,10 +53,10 @@ pub(super) struct Encrypted<S>(tokio_rustls::client::TlsStream<S>);
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Tls {
     type Stream = Encrypted<S>;
     type TlsConnect = Handshake;
-    type Error = InvalidDnsNameError;
+    type Error = std::convert::Infallible;
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, InvalidDnsNameError> {
-        Ok(Handshake(Arc::clone(&self.0), ServerName::try_from(host.to_owned())?))
+    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, std::convert::Infallible> {
+        Ok(Handshake(Arc::clone(&self.0), host.to_owned()))
     }
 }
 
@@ -65,7 +66,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Hands
     type Future = Pin<Box<dyn Future<Output = io::Result<Encrypted<S>>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move { tokio_rustls::TlsConnector::from(self.0).connect(self.1, stream).await.map(Encrypted) })
+        Box::pin(async move {
+            let name = ServerName::try_from(self.1).map_err(io::Error::other)?;
+            tokio_rustls::TlsConnector::from(self.0).connect(name, stream).await.map(Encrypted)
+        })
     }
 }
 

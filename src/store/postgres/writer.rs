@@ -136,7 +136,7 @@ impl Task {
     async fn together(&mut self, exchanges: &[ExchangeCommit]) -> Result<Vec<CommitOutcome>, Broken> {
         self.may_try()?;
         let limited = tokio::time::timeout(DEADLINE, self.attempt(exchanges)).await;
-        let done = limited.unwrap_or_else(|_| Err(Broken::Link(too_slow())));
+        let done = limited.unwrap_or_else(|_| Err(Broken::Silent));
         self.learn(&done);
         done
     }
@@ -149,7 +149,7 @@ impl Task {
             let Some((link, statements)) = &self.link else { return Err(Broken::Link(too_slow())) };
             change::make(link, statements, &self.memory, edit).await.map_err(Broken::from)
         });
-        let done = limited.await.unwrap_or_else(|_| Err(Broken::Link(too_slow())));
+        let done = limited.await.unwrap_or_else(|_| Err(Broken::Silent));
         self.learn(&done);
         done.map_err(StoreFault::from)
     }
@@ -166,13 +166,15 @@ impl Task {
     fn learn<T>(&mut self, done: &Result<T, Broken>) {
         self.failed = None;
         match done {
-            Ok(_) => {}
+            Ok(_) => return,
+            Err(Broken::Silent) => self.failed = Some((Instant::now(), too_slow())),
             Err(Broken::Link(fault)) if self.link.is_none() => {
                 self.failed = Some((Instant::now(), StoreFault(fault.0.clone())));
             }
-            // Of a failed transaction too: dropping the connection is the surest rollback.
-            Err(_) => self.link = None,
+            Err(_) => {}
         }
+        // Of a failed transaction too: dropping the connection is the surest rollback.
+        self.link = None;
     }
 
     async fn connect(&mut self) -> Result<(), Broken> {
@@ -230,6 +232,9 @@ pub(super) enum Broken {
     Again(StoreFault),
     /// The connection or the server failed.
     Link(StoreFault),
+    /// The database did not answer in time. The caller has been told; what it asks next (the record of its failure) does
+    /// not wait as long again.
+    Silent,
 }
 
 impl Broken {
@@ -255,6 +260,7 @@ impl From<Broken> for StoreFault {
     fn from(broken: Broken) -> StoreFault {
         match broken {
             Broken::Constraint(fault) | Broken::Again(fault) | Broken::Link(fault) => fault,
+            Broken::Silent => too_slow(),
         }
     }
 }
