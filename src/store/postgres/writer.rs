@@ -136,7 +136,7 @@ impl Task {
     async fn together(&mut self, exchanges: &[ExchangeCommit]) -> Result<Vec<CommitOutcome>, Broken> {
         self.may_try()?;
         let limited = tokio::time::timeout(DEADLINE, self.attempt(exchanges)).await;
-        let done = limited.unwrap_or_else(|_| Err(Broken::Silent));
+        let done = limited.unwrap_or(Err(Broken::Silent));
         self.learn(&done);
         done
     }
@@ -149,7 +149,7 @@ impl Task {
             let Some((link, statements)) = &self.link else { return Err(Broken::Link(too_slow())) };
             change::make(link, statements, &self.memory, edit).await.map_err(Broken::from)
         });
-        let done = limited.await.unwrap_or_else(|_| Err(Broken::Silent));
+        let done = limited.await.unwrap_or(Err(Broken::Silent));
         self.learn(&done);
         done.map_err(StoreFault::from)
     }
