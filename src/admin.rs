@@ -12,6 +12,7 @@ mod metrics;
 mod problem;
 mod running;
 mod serve;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod users;

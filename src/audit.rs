@@ -3,9 +3,11 @@
 //! In: facts, as the path proves them. Out: an [`AuditRow`]. A fact is here because a stage proved it, or its name
 //! starts with `unverified_`. The assertion itself never is; its SHA-256 is.
 
+mod change;
 mod observed;
 mod reload;
 
+pub use change::ChangeEvent;
 pub use observed::{Observed, Shadowed};
 
 use std::net::IpAddr;

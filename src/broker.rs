@@ -6,6 +6,7 @@
 mod files;
 mod load;
 mod reload;
+mod removed;
 mod standing;
 mod watch;
 
@@ -119,6 +120,9 @@ impl Broker {
             },
             clock: clock.clone(),
         };
+        if config.store == StoreSettings::Embedded {
+            removed::end_of_unknown(&exchange, config.token.max_lifetime);
+        }
         let gateway = Gateway::new(loaded.services, Arc::clone(&verifier), clock);
         let (watched, reloading) = (Mutex::new(watched), Mutex::default());
         Ok(Arc::new(Broker { origin, config, exchange, gateway, verifier, standing, watched, reloading }))

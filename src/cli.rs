@@ -13,6 +13,7 @@ pub mod output;
 pub mod policy;
 pub mod quickstart;
 pub mod serve;
+pub mod session;
 pub mod trail;
 pub mod user;
 
@@ -78,6 +79,9 @@ enum Command {
     /// The keys that sign tokens
     #[command(subcommand)]
     Key(key::Command),
+    /// Sessions: the tokens that were minted
+    #[command(subcommand)]
+    Session(session::Command),
     /// The audit trail
     #[command(subcommand)]
     Audit(audit::Command),
@@ -109,6 +113,7 @@ pub async fn run(line: CommandLine) -> ExitCode {
         Command::Credential(command) => credential::run(&global, command).await,
         Command::Issuer(command) => issuer::run(&global, command).await,
         Command::Key(command) => key::run(&global, command).await,
+        Command::Session(command) => session::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
     };
     match done {

@@ -320,6 +320,11 @@ impl Issuers {
         }
     }
 
+    /// The issuers whose tokens are taken.
+    pub fn enabled(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.all.iter().filter(|issuer| !issuer.settings.disabled)
+    }
+
     /// The issuer with this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Arc<Issuer>> {

@@ -3,17 +3,20 @@
 //! In: domain operations. Out: records. One trait; `sqlite` is the embedded backend, `postgres` the one of several
 //! replicas. An operation that was answered is durable: `kill -9` right after the answer loses nothing.
 
+mod change;
 mod columns;
 mod directory;
 mod keys;
 pub mod postgres;
 mod records;
 pub mod sqlite;
+pub mod unrecorded;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use change::{Change, Made, SessionFilter, SessionsOf};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeyState, PrivateKey, ReplicaRecord, SigningRing};
 pub use records::{
     AuditEntry, AuditFilter, AuditRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit, KeySetRecord,
@@ -36,6 +39,9 @@ pub enum ChangeRefusal {
     /// Nothing has this name.
     #[error("there is no {0}")]
     Missing(String),
+    /// It was changed since the caller read it.
+    #[error("{0} was changed meanwhile; look at it again")]
+    Outrun(String),
     /// The store failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -46,17 +52,13 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The domain operations.
 pub trait Store: Send + Sync + 'static {
-    /// Adds a user. A deleted name is taken until an operator creates it again, which revives it as new.
-    fn create_user(&self, user: UserRecord) -> Pending<'_, Result<(), ChangeRefusal>>;
+    /// Makes a change, with its record, or refuses it and writes nothing. Gives how many sessions it ended: those of a
+    /// user or credential that it disabled or deleted, or that it was to end.
+    fn change(&self, change: Change, made: Made) -> Pending<'_, Result<u64, ChangeRefusal>>;
     /// The user of this name, deleted ones included (their state says so).
     fn user<'a>(&'a self, name: &'a UserName) -> Pending<'a, Result<Option<UserRecord>, StoreFault>>;
     /// All users that are not deleted, by name.
     fn users(&self) -> Pending<'_, Result<Vec<UserRecord>, StoreFault>>;
-    /// Enables, disables or deletes a user. Deleting keeps the name as a tombstone and deletes the user's credentials.
-    fn set_user_state<'a>(&'a self, name: &'a UserName, state: UserState) -> Pending<'a, Result<(), ChangeRefusal>>;
-
-    /// Adds a credential.
-    fn create_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>>;
     /// The credential of this name.
     fn credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<Option<CredentialRecord>, StoreFault>>;
     /// The credential with this client id; answers from memory, in the same time whether or not there is one.
@@ -66,10 +68,6 @@ pub trait Store: Send + Sync + 'static {
     ) -> Pending<'a, Result<Option<Arc<CredentialRecord>>, StoreFault>>;
     /// All credentials, by name.
     fn credentials(&self) -> Pending<'_, Result<Vec<CredentialRecord>, StoreFault>>;
-    /// Replaces a credential (its name and client id stay).
-    fn update_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>>;
-    /// Removes a credential.
-    fn delete_credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<(), ChangeRefusal>>;
 
     /// The secret kept under this name, made from `fresh` the first time; every caller gets the same bytes.
     fn shared_secret<'a>(&'a self, name: &'a str, fresh: [u8; 32]) -> Pending<'a, Result<[u8; 32], StoreFault>>;
@@ -85,8 +83,10 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, exchange: ExchangeCommit) -> Pending<'_, Result<CommitOutcome, StoreFault>>;
     /// The session of this token.
     fn session<'a>(&'a self, token: &'a TokenId) -> Pending<'a, Result<Option<SessionRecord>, StoreFault>>;
-    /// Ends a session; true when there was one.
-    fn revoke_session<'a>(&'a self, token: &'a TokenId, at: UnixTime) -> Pending<'a, Result<bool, StoreFault>>;
+    /// Sessions that match, newest first.
+    fn sessions(&self, filter: SessionFilter) -> Pending<'_, Result<Vec<SessionRecord>, StoreFault>>;
+    /// When the session of this token was ended, if it was and the token could still be good; answers from memory.
+    fn revoked(&self, token: &TokenId) -> Option<UnixTime>;
     /// Audit records that match, oldest first, at most `filter.limit`: the newest ones, or with `after_position` the
     /// ones that follow it, so that a follower misses none.
     fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>>;

@@ -15,6 +15,8 @@ mod support;
 mod backend;
 #[path = "stores/conformance.rs"]
 mod conformance;
+#[path = "stores/ended.rs"]
+mod ended;
 #[path = "stores/outages.rs"]
 mod outages;
 #[path = "stores/records.rs"]

@@ -80,7 +80,7 @@ fn read(asked: Filter, now: UnixMillis) -> Result<AuditFilter, Problem> {
 }
 
 /// A point in time: RFC 3339, or how long ago.
-fn time(text: &str, now: UnixMillis) -> Result<UnixMillis, Problem> {
+pub(super) fn time(text: &str, now: UnixMillis) -> Result<UnixMillis, Problem> {
     if let Ok(ago) = yaml::duration(text) {
         let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         return Ok(UnixMillis(now.0.saturating_sub(ago)));

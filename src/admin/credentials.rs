@@ -10,8 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{AccessTokenRequest, AdminState, Asked, Body, Problem};
+use crate::audit::ChangeEvent;
 use crate::clock::random_bytes;
-use crate::store::{ChangeRefusal, CredentialKind, CredentialRecord, SecretRecord};
+use crate::store::{Change, ChangeRefusal, CredentialKind, CredentialRecord, SecretRecord};
 use crate::vocab::{CredentialName, Scope, Scopes, TokenId, UnixTime, UserName};
 use crate::workload::credentials::{fresh_client_id, fresh_secret, with_new_secret};
 use crate::yaml;
@@ -143,7 +144,9 @@ pub(super) async fn create(
     };
     let (record, secret) = fresh(&admin, &credential, now)?;
     credential.secrets.push(record);
-    admin.store.create_credential(credential.clone()).await.map_err(|refusal| match refusal {
+    let made = event("created", &credential).made(&admin.clock)?;
+    let created = admin.store.change(Change::CreateCredential(credential.clone()), made).await;
+    created.map_err(|refusal| match refusal {
         ChangeRefusal::Missing(_) => {
             Problem::missing(format!("{refusal}; create it first: countersign user create {}", credential.user))
         }
@@ -259,8 +262,9 @@ pub(super) async fn rotate(
     };
     let renewed = CredentialRecord { expires_at: lifetime.map(|lifetime| now.plus(lifetime)), ..old.clone() };
     let (record, secret) = fresh(&admin, &renewed, now)?;
-    let rotated = with_new_secret(old, record, overlap).map_err(|refusal| Problem::conflict(refusal.to_string()))?;
-    admin.store.update_credential(rotated.clone()).await?;
+    let rotated =
+        with_new_secret(old.clone(), record, overlap).map_err(|refusal| Problem::conflict(refusal.to_string()))?;
+    update(&admin, "rotated", old, &rotated).await?;
     tracing::info!(credential = %rotated.name, "credential {} rotated", rotated.name);
     Ok(hand_out(StatusCode::OK, CredentialView::new(&rotated, now), &secret))
 }
@@ -281,15 +285,35 @@ pub(super) async fn enable(admin: State<AdminState>, name: Path<String>) -> Resu
 
 async fn set_disabled(admin: &AdminState, name: &str, disabled: bool) -> Result<Json<CredentialView>, Problem> {
     let _one_at_a_time = admin.changes.lock().await;
-    let changed = CredentialRecord { disabled, ..find(admin, name).await? };
-    admin.store.update_credential(changed.clone()).await?;
+    let old = find(admin, name).await?;
+    let changed = CredentialRecord { disabled, ..old.clone() };
+    update(admin, if disabled { "disabled" } else { "enabled" }, old, &changed).await?;
     tracing::info!(credential = %changed.name, credential.disabled = disabled, "credential {} changed", changed.name);
     Ok(Json(CredentialView::new(&changed, admin.clock.now())))
 }
 
 pub(super) async fn delete(State(admin): State<AdminState>, name: Path<String>) -> Result<StatusCode, Problem> {
-    let name = CredentialName::parse(&name)?;
-    admin.store.delete_credential(&name).await?;
+    let old = find(&admin, &name).await?;
+    let name = old.name.clone();
+    let made = event("deleted", &old).made(&admin.clock)?;
+    admin.store.change(Change::DeleteCredential(name.clone()), made).await?;
     tracing::info!(credential = %name, "credential {name} deleted");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Writes a credential in place of what was read; one that somebody else changed meanwhile stays.
+async fn update(
+    admin: &AdminState,
+    change: &'static str,
+    from: CredentialRecord,
+    to: &CredentialRecord,
+) -> Result<(), Problem> {
+    let made = event(change, to).made(&admin.clock)?;
+    let change = Change::UpdateCredential { from: Some(Box::new(from)), to: Box::new(to.clone()) };
+    Ok(admin.store.change(change, made).await.map(drop)?)
+}
+
+fn event(change: &'static str, credential: &CredentialRecord) -> ChangeEvent {
+    let event = ChangeEvent::new("credential", change, "admin_api").user(&credential.user);
+    event.fact("credential", credential.name.as_str()).fact("client_id", credential.client_id.as_str())
 }

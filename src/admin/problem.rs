@@ -53,7 +53,7 @@ impl IntoResponse for Problem {
 impl From<ChangeRefusal> for Problem {
     fn from(refusal: ChangeRefusal) -> Problem {
         match refusal {
-            ChangeRefusal::Exists(_) => Problem::conflict(refusal.to_string()),
+            ChangeRefusal::Exists(_) | ChangeRefusal::Outrun(_) => Problem::conflict(refusal.to_string()),
             ChangeRefusal::Missing(_) => Problem::missing(refusal.to_string()),
             ChangeRefusal::Fault(fault) => fault.into(),
         }

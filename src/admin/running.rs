@@ -49,7 +49,11 @@ pub fn routes(broker: &Arc<Broker>) -> Router {
         .route("/admin/v1/policies", get(policies))
         .route("/admin/v1/reload", post(reload).get(reloads))
         .with_state(Arc::clone(broker));
-    router(state(broker)).merge(own).merge(super::keys::routes(broker)).layer(middleware::map_response(no_store))
+    router(state(broker))
+        .merge(own)
+        .merge(super::keys::routes(broker))
+        .merge(super::sessions::routes(broker))
+        .layer(middleware::map_response(no_store))
 }
 
 async fn no_store(mut response: Response) -> Response {

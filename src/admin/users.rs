@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::{AdminState, Body, Problem};
-use crate::store::{ChangeRefusal, UserOrigin, UserRecord, UserState};
+use crate::audit::ChangeEvent;
+use crate::store::{Change, ChangeRefusal, UserOrigin, UserRecord, UserState};
 use crate::vocab::{PolicyName, UserName};
 
 /// A user as the API shows it.
@@ -54,7 +55,8 @@ pub(super) async fn create(
         state: UserState::Enabled,
         created_at: admin.clock.now(),
     };
-    admin.store.create_user(user.clone()).await?;
+    let event = ChangeEvent::new("user", "created", "admin_api").user(&user.name);
+    admin.store.change(Change::CreateUser(user.clone()), event.made(&admin.clock)?).await?;
     tracing::info!(user = %user.name, "user {} created", user.name);
     Ok((StatusCode::CREATED, Json(user.into())))
 }
@@ -88,7 +90,13 @@ pub(super) async fn delete(admin: State<AdminState>, name: Path<String>) -> Resu
 
 async fn set_state(admin: &AdminState, name: &str, state: UserState) -> Result<(), Problem> {
     let name = UserName::parse(name)?;
-    admin.store.set_user_state(&name, state).await?;
-    tracing::info!(user = %name, user.state = ?state, "user {name} is now {state:?}");
+    let change = match state {
+        UserState::Enabled => "enabled",
+        UserState::Disabled => "disabled",
+        UserState::Deleted => "deleted",
+    };
+    let made = ChangeEvent::new("user", change, "admin_api").user(&name).made(&admin.clock)?;
+    let ended = admin.store.change(Change::UserState(name.clone(), state), made).await?;
+    tracing::info!(user = %name, user.state = ?state, sessions.ended = ended, "user {name} is now {change}");
     Ok(())
 }

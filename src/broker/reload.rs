@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::removed::Removed;
 use super::standing::Refusal;
 use super::{Broker, Loaded, load, log_warnings};
 use crate::audit::{LoadedSet, ReloadEvent, ReloadOutcome, Trigger};
@@ -137,7 +138,11 @@ impl Broker {
             policy.count = in_force.policies,
             "configuration reloaded"
         );
-        retire(old);
+        let removed = Removed::between(&old, &exchange.rules.load());
+        let end = removed.end(Arc::clone(&exchange.store), exchange.clock.clone(), "reload");
+        let runtime = tokio::runtime::Handle::current();
+        // Once no request is decided by the old set any more, every session that it admitted is in the store.
+        retire(old, move || drop(runtime.spawn(end)));
         in_force
     }
 
@@ -195,19 +200,18 @@ fn shown(faults: &Diagnostics) -> String {
 }
 
 /// Gives a replaced set back when its last request has ended. Freeing a million policies takes long, so it must not be
-/// done by the thread of that request.
-fn retire<T: Send + Sync + 'static>(old: Arc<T>) {
-    if Arc::strong_count(&old) == 1 {
-        return;
-    }
+/// done by the thread of that request. What is to come then runs whether or not there was one.
+fn retire<T: Send + Sync + 'static>(old: Arc<T>, then: impl FnOnce() + Send + 'static) {
     let (pause, looks) = RETIRING;
     let wait = move || {
         for _ in 0..looks {
             if Arc::strong_count(&old) == 1 {
-                return;
+                break;
             }
             std::thread::sleep(pause);
         }
+        drop(old);
+        then();
     };
     // Without a thread to wait in, the last request frees it after all.
     let _ = std::thread::Builder::new().name("retire".to_owned()).spawn(wait);
@@ -233,9 +237,11 @@ mod tests {
         let (tell, told) = channel();
         let old = Arc::new(Freed(tell));
         let request = Arc::clone(&old);
-        retire(old);
+        let (after, ended) = channel();
+        retire(old, move || after.send(()).unwrap());
         assert!(told.try_recv().is_err(), "the request still uses it");
         drop(request);
         assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap().as_deref(), Some("retire"));
+        ended.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 }

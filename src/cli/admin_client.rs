@@ -138,6 +138,18 @@ pub fn segment(name: &str) -> String {
     url::form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }
 
+/// A path with those parameters that are given.
+#[must_use]
+pub fn with_query(path: &str, parameters: &[(&str, Option<String>)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    format!("{path}?{}", query.finish())
+}
+
 /// A field of an answer's row as a table shows it; `-` where there is none.
 #[must_use]
 pub fn cell(row: &Value, field: &str) -> String {

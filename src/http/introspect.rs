@@ -10,11 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::error;
 use super::form::Form;
+use crate::audit::ChangeEvent;
 use crate::broker::Broker;
 use crate::client_auth::{AssertionShape, UnverifiedAssertion, presented_secret};
 use crate::exchange::{Failure, Refused};
 use crate::relying_party::{Caller, TokenRefusal};
 use crate::request::TokenQuestion;
+use crate::store::{Change, ChangeRefusal, SessionsOf, StoreFault};
 use crate::vocab::{Audience, ClientId};
 use crate::workload::credentials::prove;
 use crate::workload::{self, Admission};
@@ -53,8 +55,16 @@ async fn end(broker: &Broker, client: &ClientId, token: &str) -> Result<(), Fail
         tracing::warn!(client.id = %client, "a client asked to revoke a token that is not its own");
         return Ok(());
     }
-    broker.exchange.store.revoke_session(caller.token_id(), broker.exchange.clock.now()).await?;
-    Ok(())
+    let event = ChangeEvent::new("session", "revoked", "client").user(caller.user());
+    let event = event.fact("client_id", client.as_str()).fact("token_id", caller.token_id().as_str());
+    let made = event.made(&broker.exchange.clock).map_err(|fault| StoreFault(fault.to_string()))?;
+    let change = Change::EndSessions(SessionsOf::Token(caller.token_id().clone()));
+    match broker.exchange.store.change(change, made).await {
+        // Somebody else ended it first.
+        Ok(_) | Err(ChangeRefusal::Missing(_)) => Ok(()),
+        Err(ChangeRefusal::Fault(fault)) => Err(fault.into()),
+        Err(refusal) => Err(StoreFault(refusal.to_string()).into()),
+    }
 }
 
 fn refused(failure: Failure, form: &Form) -> Response {

@@ -51,9 +51,6 @@ pub enum TokenRefusal {
     /// Its session was ended.
     #[error("the session was revoked at {0}")]
     Revoked(UnixTime),
-    /// The store has no session of this token: it was pruned, or the store is older than the token.
-    #[error("there is no session of this token")]
-    NoSession,
     /// Its user is disabled.
     #[error("the user is disabled")]
     UserDisabled,
@@ -87,7 +84,6 @@ impl TokenRefusal {
             TokenRefusal::NotYet { .. } => "token.not_yet_valid",
             TokenRefusal::Audience => "token.audience",
             TokenRefusal::Revoked(_) => "token.revoked",
-            TokenRefusal::NoSession => "token.no_session",
             TokenRefusal::UserDisabled => "token.user_disabled",
             TokenRefusal::UserDeleted => "token.user_deleted",
             TokenRefusal::NoCredential => "token.no_credential",

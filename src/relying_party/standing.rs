@@ -1,13 +1,14 @@
 //! Whether a token that we signed still counts: its session, its user, its credential.
 //!
-//! In: what the token says, verified. Out: nothing, or the refusal. A store that cannot answer refuses too, as a fault
-//! of ours: a revoked token must not come back to life because a disk is full.
+//! In: what the token says, verified. Out: nothing, or the refusal. All of it is answered from memory, which follows what
+//! other replicas change. A replica that has not heard of changes for a while refuses, as a fault of ours: a token that
+//! was revoked elsewhere must not live on here.
 
 use std::sync::Arc;
 
 use super::refusal::TokenRefusal;
 use super::verifier::Caller;
-use crate::store::{Store, UserState};
+use crate::store::{Store, StoreFault, UserState};
 use crate::vocab::{CredentialName, UnixTime};
 use crate::workload::credentials::SecretHasher;
 
@@ -19,9 +20,16 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) async fn check(&self, caller: &Caller, now: UnixTime) -> Result<(), TokenRefusal> {
-        match caller.credential() {
-            Some(name) => self.check_credential(caller, name, now).await?,
-            None => self.check_session(caller).await?,
+        if !self.store.feed_fresh() {
+            return Err(
+                StoreFault("revocations of other replicas have not been heard of for a while".to_owned()).into()
+            );
+        }
+        if let Some(at) = self.store.revoked(caller.token_id()) {
+            return Err(TokenRefusal::Revoked(at));
+        }
+        if let Some(name) = caller.credential() {
+            self.check_credential(caller, name, now).await?;
         }
         let user = self.store.user(caller.user()).await?.ok_or(TokenRefusal::UserDeleted)?;
         match user.state {
@@ -29,13 +37,6 @@ impl Standing {
             UserState::Disabled => Err(TokenRefusal::UserDisabled),
             UserState::Deleted => Err(TokenRefusal::UserDeleted),
         }
-    }
-
-    /// A session is written before its token leaves, so one that is not there has ended. The store
-    /// gives a session as revoked when its user was made anew since, so the new one does not inherit it.
-    async fn check_session(&self, caller: &Caller) -> Result<(), TokenRefusal> {
-        let session = self.store.session(caller.token_id()).await?.ok_or(TokenRefusal::NoSession)?;
-        session.revoked_at.map_or(Ok(()), |at| Err(TokenRefusal::Revoked(at)))
     }
 
     async fn check_credential(

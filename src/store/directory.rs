@@ -1,4 +1,5 @@
-//! Users and credentials in memory: what every exchange asks for, answered without touching the disk.
+//! Users, credentials and ended sessions in memory: what every exchange and every check of a token asks for, answered
+//! without touching the disk. Its size follows what operators made and ended, never how many tokens there are.
 //!
 //! Only the writer changes them, after the commit and before the answer: they are never ahead of the disk, and a
 //! change that was answered is seen by every later look-up.
@@ -9,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::store::{CredentialRecord, UserRecord};
-use crate::vocab::{ClientId, CredentialName, UserName};
+use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
 
 /// The committed users and credentials, and the number of the newest change.
 #[derive(Debug, Default)]
@@ -24,6 +25,14 @@ pub(in crate::store) struct Tables {
     pub(in crate::store) users: HashMap<UserName, UserRecord>,
     pub(in crate::store) credentials: HashMap<CredentialName, Arc<CredentialRecord>>,
     clients: HashMap<ClientId, Arc<CredentialRecord>>,
+    revoked: HashMap<TokenId, Revoked>,
+}
+
+/// A session that was ended: kept until its token would have ended by itself.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Revoked {
+    pub(in crate::store) at: UnixTime,
+    pub(in crate::store) expires_at: UnixTime,
 }
 
 /// What a transaction changes in the directory, once it is committed. `None` is a credential that is gone.
@@ -31,6 +40,7 @@ pub(in crate::store) struct Tables {
 pub(in crate::store) struct Changes {
     pub(in crate::store) users: HashMap<UserName, UserRecord>,
     pub(in crate::store) credentials: HashMap<CredentialName, Option<Arc<CredentialRecord>>>,
+    pub(in crate::store) revoked: Vec<(TokenId, Revoked)>,
     /// The change's number, where followers have to hear of it.
     pub(in crate::store) number: Option<u64>,
 }
@@ -48,9 +58,10 @@ impl Directory {
 
     /// Makes a committed transaction's changes visible, all at once.
     pub(in crate::store) fn apply(&self, changes: Changes) {
-        if !changes.users.is_empty() || !changes.credentials.is_empty() {
+        if !changes.users.is_empty() || !changes.credentials.is_empty() || !changes.revoked.is_empty() {
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
             tables.users.extend(changes.users);
+            tables.revoked.extend(changes.revoked);
             for (name, credential) in changes.credentials {
                 tables.replace(name, credential);
             }
@@ -59,6 +70,12 @@ impl Directory {
         if let Some(number) = changes.number {
             self.number.send_replace(number);
         }
+    }
+
+    /// Forgets ended sessions whose tokens have ended by themselves.
+    pub(in crate::store) fn forget_ended(&self, now: UnixTime) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        tables.revoked.retain(|_, revoked| revoked.expires_at >= now);
     }
 
     /// Takes up users that were made just in time; one that is known by now keeps what is known.
@@ -77,6 +94,11 @@ impl Tables {
     /// The credential with this client id.
     pub(in crate::store) fn of_client(&self, id: &ClientId) -> Option<&Arc<CredentialRecord>> {
         self.clients.get(id)
+    }
+
+    /// When the session of this token was ended, if it was.
+    pub(in crate::store) fn revoked(&self, token: &TokenId) -> Option<UnixTime> {
+        self.revoked.get(token).map(|revoked| revoked.at)
     }
 
     fn replace(&mut self, name: CredentialName, credential: Option<Arc<CredentialRecord>>) {

@@ -24,10 +24,11 @@ use self::link::{Opener, Pool};
 use self::memory::Memory;
 use self::writer::Writer;
 use super::{
-    AuditEntry, AuditFilter, AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyChange,
-    KeyRecord, KeySetRecord, Pending, ReplicaRecord, SessionRecord, SigningRing, Store, StoreFault, UserRecord,
-    UserState,
+    AuditEntry, AuditFilter, AuditRow, Change, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit,
+    KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter, SessionRecord, SigningRing, Store,
+    StoreFault, UserRecord,
 };
+use crate::clock::random_bytes;
 use crate::config::PostgresSettings;
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
 
@@ -75,8 +76,7 @@ impl std::fmt::Debug for Postgres {
 }
 
 fn gate_name() -> Result<String, StoreFault> {
-    let mut bytes = [0; 8];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreFault("the system has no randomness".to_owned()))?;
+    let bytes = random_bytes::<8>().map_err(|fault| StoreFault(fault.to_string()))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -98,13 +98,13 @@ fn ready<'a, T: Send + 'a>(answer: T) -> Pending<'a, T> {
 }
 
 impl Store for Postgres {
-    fn create_user(&self, user: UserRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
-        let user = Arc::new(user);
+    fn change(&self, change: Change, made: Made) -> Pending<'_, Result<u64, ChangeRefusal>> {
+        let asked = Arc::new((change, made));
         Box::pin(async move {
             self.writer
                 .change(move |tx| {
-                    let user = Arc::clone(&user);
-                    Box::pin(async move { people::create_user(tx, &user).await })
+                    let asked = Arc::clone(&asked);
+                    Box::pin(async move { people::change(tx, &asked.0, &asked.1).await })
                 })
                 .await?
         })
@@ -126,30 +126,6 @@ impl Store for Postgres {
         Box::pin(self.pool.run(|link| async move { people::users(&link.client).await }))
     }
 
-    fn set_user_state<'a>(&'a self, name: &'a UserName, state: UserState) -> Pending<'a, Result<(), ChangeRefusal>> {
-        let name = name.clone();
-        Box::pin(async move {
-            self.writer
-                .change(move |tx| {
-                    let name = name.clone();
-                    Box::pin(async move { people::set_user_state(tx, &name, state).await })
-                })
-                .await?
-        })
-    }
-
-    fn create_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
-        let credential = Arc::new(credential);
-        Box::pin(async move {
-            self.writer
-                .change(move |tx| {
-                    let credential = Arc::clone(&credential);
-                    Box::pin(async move { people::create_credential(tx, &credential).await })
-                })
-                .await?
-        })
-    }
-
     fn credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<Option<CredentialRecord>, StoreFault>> {
         Box::pin(self.pool.run(move |link| async move { people::credential(&link.client, name).await }))
     }
@@ -163,30 +139,6 @@ impl Store for Postgres {
 
     fn credentials(&self) -> Pending<'_, Result<Vec<CredentialRecord>, StoreFault>> {
         Box::pin(self.pool.run(|link| async move { people::credentials(&link.client).await }))
-    }
-
-    fn update_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
-        let credential = Arc::new(credential);
-        Box::pin(async move {
-            self.writer
-                .change(move |tx| {
-                    let credential = Arc::clone(&credential);
-                    Box::pin(async move { people::update_credential(tx, &credential).await })
-                })
-                .await?
-        })
-    }
-
-    fn delete_credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<(), ChangeRefusal>> {
-        let name = name.clone();
-        Box::pin(async move {
-            self.writer
-                .change(move |tx| {
-                    let name = name.clone();
-                    Box::pin(async move { people::delete_credential(tx, &name).await })
-                })
-                .await?
-        })
     }
 
     fn shared_secret<'a>(&'a self, name: &'a str, fresh: [u8; 32]) -> Pending<'a, Result<[u8; 32], StoreFault>> {
@@ -209,16 +161,21 @@ impl Store for Postgres {
         Box::pin(self.pool.run(move |link| async move { query::session(&link.client, token).await }))
     }
 
-    fn revoke_session<'a>(&'a self, token: &'a TokenId, at: UnixTime) -> Pending<'a, Result<bool, StoreFault>> {
-        Box::pin(self.pool.run(move |link| async move { query::revoke_session(&link.client, token, at).await }))
+    fn sessions(&self, filter: SessionFilter) -> Pending<'_, Result<Vec<SessionRecord>, StoreFault>> {
+        Box::pin(self.pool.run(move |link| async move { query::sessions(&link.client, &filter).await }))
+    }
+
+    fn revoked(&self, token: &TokenId) -> Option<UnixTime> {
+        self.memory.directory.read().revoked(token)
     }
 
     fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>> {
         Box::pin(self.pool.run(move |link| async move { query::audit(&link.client, &filter).await }))
     }
 
-    /// The database's clock decides, not `now`.
-    fn prune(&self, _now: UnixTime) -> Pending<'_, Result<u64, StoreFault>> {
+    /// The database's clock decides about rows, not `now`.
+    fn prune(&self, now: UnixTime) -> Pending<'_, Result<u64, StoreFault>> {
+        self.memory.directory.forget_ended(now);
         Box::pin(async move {
             let mut removed = 0;
             loop {

@@ -7,6 +7,7 @@ mod files;
 mod group;
 mod keys;
 mod mirror;
+mod people;
 mod reader;
 mod rows;
 #[cfg(test)]
@@ -20,9 +21,9 @@ use self::reader::Reader;
 use self::writer::Writer;
 use super::directory::Directory;
 use super::{
-    AuditEntry, AuditFilter, AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyChange,
-    KeyRecord, KeySetRecord, Pending, ReplicaRecord, SessionRecord, SigningRing, Store, StoreFault, UserRecord,
-    UserState,
+    AuditEntry, AuditFilter, AuditRow, Change, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit,
+    KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter, SessionRecord, SigningRing, Store,
+    StoreFault, UserRecord, UserState,
 };
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
 
@@ -96,8 +97,8 @@ fn ready<'a, T: Send + 'a>(answer: T) -> Pending<'a, T> {
 }
 
 impl Store for Sqlite {
-    fn create_user(&self, user: UserRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
-        Box::pin(async move { self.writer.run(move |group| group.create_user(&user)).await? })
+    fn change(&self, change: Change, made: Made) -> Pending<'_, Result<u64, ChangeRefusal>> {
+        Box::pin(async move { self.writer.run(move |group| group.change(&change, &made)).await? })
     }
 
     fn user<'a>(&'a self, name: &'a UserName) -> Pending<'a, Result<Option<UserRecord>, StoreFault>> {
@@ -110,15 +111,6 @@ impl Store for Sqlite {
             tables.users.values().filter(|user| user.state != UserState::Deleted).cloned().collect();
         users.sort_by(|left, right| left.name.cmp(&right.name));
         ready(Ok(users))
-    }
-
-    fn set_user_state<'a>(&'a self, name: &'a UserName, state: UserState) -> Pending<'a, Result<(), ChangeRefusal>> {
-        let name = name.clone();
-        Box::pin(async move { self.writer.run(move |group| group.set_user_state(&name, state)).await? })
-    }
-
-    fn create_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
-        Box::pin(async move { self.writer.run(move |group| group.create_credential(&credential)).await? })
     }
 
     fn credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<Option<CredentialRecord>, StoreFault>> {
@@ -137,15 +129,6 @@ impl Store for Sqlite {
         let mut credentials: Vec<_> = tables.credentials.values().map(|found| CredentialRecord::clone(found)).collect();
         credentials.sort_by(|left, right| left.name.cmp(&right.name));
         ready(Ok(credentials))
-    }
-
-    fn update_credential(&self, credential: CredentialRecord) -> Pending<'_, Result<(), ChangeRefusal>> {
-        Box::pin(async move { self.writer.run(move |group| group.update_credential(&credential)).await? })
-    }
-
-    fn delete_credential<'a>(&'a self, name: &'a CredentialName) -> Pending<'a, Result<(), ChangeRefusal>> {
-        let name = name.clone();
-        Box::pin(async move { self.writer.run(move |group| group.delete_credential(&name)).await? })
     }
 
     fn shared_secret<'a>(&'a self, name: &'a str, fresh: [u8; 32]) -> Pending<'a, Result<[u8; 32], StoreFault>> {
@@ -167,22 +150,15 @@ impl Store for Sqlite {
 
     fn session<'a>(&'a self, token: &'a TokenId) -> Pending<'a, Result<Option<SessionRecord>, StoreFault>> {
         let token = token.clone();
-        Box::pin(async move {
-            let mut found = self.reader.run(move |connection| reader::session(connection, &token)).await?;
-            if let Some(session) = &mut found
-                && let Some(user) = self.directory.read().users.get(&session.user)
-                && user.created_at > session.created_at
-            {
-                // The name was deleted and given anew: tokens of the user before are not this one's.
-                session.revoked_at.get_or_insert(user.created_at);
-            }
-            Ok(found)
-        })
+        Box::pin(async move { self.reader.run(move |connection| reader::session(connection, &token)).await })
     }
 
-    fn revoke_session<'a>(&'a self, token: &'a TokenId, at: UnixTime) -> Pending<'a, Result<bool, StoreFault>> {
-        let token = token.clone();
-        Box::pin(async move { self.writer.run(move |group| group.revoke_session(&token, at)).await })
+    fn sessions(&self, filter: SessionFilter) -> Pending<'_, Result<Vec<SessionRecord>, StoreFault>> {
+        Box::pin(self.reader.run(move |connection| reader::sessions(connection, &filter)))
+    }
+
+    fn revoked(&self, token: &TokenId) -> Option<UnixTime> {
+        self.directory.read().revoked(token)
     }
 
     fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>> {
@@ -190,6 +166,7 @@ impl Store for Sqlite {
     }
 
     fn prune(&self, now: UnixTime) -> Pending<'_, Result<u64, StoreFault>> {
+        self.directory.forget_ended(now);
         Box::pin(self.prune_all(now))
     }
 

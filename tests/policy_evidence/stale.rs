@@ -1,7 +1,8 @@
+use countersign::store::unrecorded::Unrecorded as _;
 use std::path::Path;
 
 use countersign::store::sqlite::Sqlite;
-use countersign::store::{Store as _, UserOrigin, UserRecord, UserState};
+use countersign::store::{UserOrigin, UserRecord, UserState};
 use countersign::vocab::{UnixTime, UserName};
 use serde_json::{Value, json};
 

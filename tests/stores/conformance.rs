@@ -1,9 +1,10 @@
 //! One store alone: what it keeps, what it refuses.
 
 use countersign::config::SigningAlgorithm;
+use countersign::store::unrecorded::Unrecorded as _;
 use countersign::store::{
-    AuditFilter, ChangeRefusal, CommitOutcome, ExchangeCommit, KeyChange, KeyPurpose, KeyRecord, KeySetRecord,
-    KeyState, PrivateKey, ReplayClaim, ReplicaRecord, UserState,
+    AuditFilter, Change, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyChange, KeyPurpose,
+    KeyRecord, KeySetRecord, KeyState, Made, PrivateKey, ReplayClaim, ReplicaRecord, Store, UserState,
 };
 use countersign::vocab::{IssuerName, UnixMillis};
 use std::time::Duration;
@@ -25,6 +26,8 @@ for_each_store! {
     audit_records_are_found_by_what_they_say
     what_has_ended_is_pruned
     a_session_is_revoked_once
+    a_credential_that_somebody_else_changed_is_not_overwritten
+    a_change_is_recorded_with_it_or_not_at_all
 }
 
 async fn all_of_it_is_there_after_reopening(backend: Backend) {
@@ -265,4 +268,32 @@ async fn a_session_is_revoked_once(backend: Backend) {
     assert!(store.revoke_session(&token, now()).await.unwrap());
     assert!(store.session(&token).await.unwrap().unwrap().revoked_at.is_some());
     assert!(!store.revoke_session(&crate::records::token(7), now()).await.unwrap());
+}
+
+async fn a_credential_that_somebody_else_changed_is_not_overwritten(backend: Backend) {
+    let store = backend.open().await;
+    store.create_user(user("alice")).await.unwrap();
+    let read = credential("ci", "alice");
+    store.create_credential(read.clone()).await.unwrap();
+    let off = CredentialRecord { disabled: true, ..read.clone() };
+    store.update_credential(off.clone()).await.unwrap();
+    let rotated = CredentialRecord { secrets: Vec::new(), ..read.clone() };
+    let change = |from: &CredentialRecord| Change::UpdateCredential {
+        from: Some(Box::new(from.clone())),
+        to: Box::new(rotated.clone()),
+    };
+    assert!(matches!(store.unrecorded(change(&read)).await, Err(ChangeRefusal::Outrun(_))));
+    assert_eq!(store.credential(&read.name).await.unwrap(), Some(off.clone()));
+    store.unrecorded(change(&off)).await.unwrap();
+    assert_eq!(store.credential(&read.name).await.unwrap(), Some(rotated.clone()));
+}
+
+async fn a_change_is_recorded_with_it_or_not_at_all(backend: Backend) {
+    let store = backend.open().await;
+    let made = |number| Made { at: now(), audit: Some(exchange(number, "alice").audit) };
+    store.change(Change::CreateUser(user("alice")), made(1)).await.unwrap();
+    assert!(store.change(Change::CreateUser(user("alice")), made(2)).await.is_err());
+    store.change(Change::UserState(named("alice"), UserState::Disabled), made(3)).await.unwrap();
+    let written: Vec<_> = trail(&*store).await.into_iter().map(|entry| entry.json).collect();
+    assert_eq!(written, [made(1), made(3)].map(|made| made.audit.unwrap().json));
 }

@@ -1,5 +1,6 @@
 //! A database that stops, crashes or hangs: 503 soon, nothing lost, nothing twice, and all by itself afterwards.
 
+use countersign::store::unrecorded::Unrecorded as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -11,6 +11,9 @@ use countersign::vocab::{
     ClientId, CredentialName, IssuerName, PolicyName, Scopes, TokenId, TraceId, UnixMillis, UnixTime, UserName,
 };
 
+/// A user that many tests have.
+pub static ALICE: std::sync::LazyLock<UserName> = std::sync::LazyLock::new(|| named("alice"));
+
 /// The time of the test: today's, because PostgreSQL's own clock decides what has ended.
 pub fn now() -> UnixTime {
     Clock::system().now()

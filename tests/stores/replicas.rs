@@ -1,5 +1,6 @@
 //! Several replicas on one PostgreSQL.
 
+use countersign::store::unrecorded::Unrecorded as _;
 use std::sync::Arc;
 
 use countersign::store::{CommitOutcome, ExchangeCommit, Store, UserState};
@@ -128,4 +129,30 @@ async fn replicas_hear_of_each_others_changes() {
     heard.wait_for(|seen| *seen >= number).await.unwrap();
     assert!(stores[2].user(&named("alice")).await.unwrap().is_some());
     assert!(stores[2].feed_fresh());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ended_on_one_replica_is_ended_on_all_and_none_minted_meanwhile_escapes() {
+    let backend = Backend::postgres();
+    let stores = replicas(&backend).await;
+    stores[0].create_user(user("alice")).await.unwrap();
+    for round in 0..20_u32 {
+        let mint = (0..30_u32).map(|sender| {
+            let commit = exchange(round * 30 + sender, "alice");
+            let (store, token) = (&stores[sender as usize % REPLICAS], commit.session.as_ref().unwrap().token.clone());
+            async move { (token, store.commit(commit).await.unwrap()) }
+        });
+        let disable = stores[1].set_user_state(&crate::records::ALICE, UserState::Disabled);
+        let (minted, disabled) = futures_util::future::join(futures_util::future::join_all(mint), disable).await;
+        disabled.unwrap();
+        let number = *stores[1].changes().borrow();
+        for store in &stores {
+            store.changes().wait_for(|seen| *seen >= number).await.unwrap();
+            for (token, outcome) in &minted {
+                let ended = store.revoked(token).is_some();
+                assert_eq!(ended, *outcome == CommitOutcome::Committed, "round {round}: {token} {outcome:?}");
+            }
+        }
+        stores[2].set_user_state(&crate::records::ALICE, UserState::Enabled).await.unwrap();
+    }
 }

@@ -1,5 +1,6 @@
 //! A broker in this process, on port 0, with a clock that stands still. The only file that knows how one is started.
 
+use countersign::store::unrecorded::Unrecorded as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -268,11 +269,21 @@ impl TestBroker {
 
     /// Posts to the admin API, as the command line does: the status and the answer.
     pub async fn admin_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.admin(axum::http::Request::post(path).body(axum::body::Body::from(body.to_string()))).await
+    }
+
+    /// What the admin API shows.
+    pub async fn admin_get(&self, path: &str) -> Value {
+        let (status, answer) = self.admin(axum::http::Request::get(path).body(axum::body::Body::empty())).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    async fn admin(&self, request: axum::http::Result<axum::http::Request<axum::body::Body>>) -> (u16, Value) {
         use http_body_util::BodyExt as _;
         use tower::ServiceExt as _;
-        let request =
-            axum::http::Request::post(path).body(axum::body::Body::from(body.to_string())).expect("a request");
-        let response = countersign::admin::routes(&self.broker).oneshot(request).await.expect("it answers");
+        let routes = countersign::admin::routes(&self.broker);
+        let response = routes.oneshot(request.expect("a request")).await.expect("it answers");
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.expect("a body").to_bytes();
         (status, serde_json::from_slice(&body).expect("JSON"))

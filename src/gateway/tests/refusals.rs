@@ -29,7 +29,7 @@ async fn a_refused_token_is_invalid_token_whatever_the_cause() {
         "garbage".to_owned(),
         fixture.token(&json!({ "aud": "https://other.example" })),
         fixture.token(&json!({ "exp": NOW.0 })),
-        fixture.token(&json!({ "jti": "unknown" })),
+        fixture.token(&json!({ "credential": "unknown" })),
         fixture.sign(&header, &json!({ "iss": "https://token.actions.githubusercontent.com" })),
     ];
     let challenge = format!("{CHALLENGE}, error=\"invalid_token\"");

@@ -1,4 +1,4 @@
-//! Users and credentials in memory, and the change number that they are complete up to.
+//! Users, credentials and ended sessions in memory, and the change number that they are complete up to.
 //!
 //! In: rows changed since that number. Out: the directory. Users that other replicas made just in time may be missing.
 
@@ -10,7 +10,8 @@ use tokio_postgres::Client;
 
 use super::{fault, rows};
 use crate::store::StoreFault;
-use crate::store::directory::{Changes, Directory};
+use crate::store::directory::{Changes, Directory, Revoked};
+use crate::vocab::UnixTime;
 
 /// A replica that has not heard of changes for this long says so.
 const FRESH: Duration = Duration::from_secs(10);
@@ -73,6 +74,11 @@ async fn since(client: &Client, number: i64) -> Result<Changes, StoreFault> {
         let credential = rows::credential(&row)?;
         let removed: bool = rows::column(&row, 11)?;
         changes.credentials.insert(credential.name.clone(), (!removed).then(|| Arc::new(credential)));
+    }
+    let revoked = "SELECT token, revoked_at, expires_at FROM sessions WHERE revoked_in > $1";
+    for row in client.query(revoked, &[&number]).await.map_err(fault)? {
+        let (at, expires_at) = (UnixTime(rows::column(&row, 1)?), UnixTime(rows::column(&row, 2)?));
+        changes.revoked.push((rows::word(&row, 0)?, Revoked { at, expires_at }));
     }
     Ok(changes)
 }

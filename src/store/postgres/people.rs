@@ -4,12 +4,13 @@ use tokio_postgres::{Client, Row};
 
 use super::change::Changing;
 use super::{fault, rows};
+use crate::store::change::ended_by;
 use crate::store::columns::{kind_name, origin_policy, state_name};
-use crate::store::{ChangeRefusal, CredentialRecord, StoreFault, UserRecord, UserState};
-use crate::vocab::{CredentialName, UserName};
+use crate::store::{Change, ChangeRefusal, CredentialRecord, Made, SessionsOf, StoreFault, UserRecord, UserState};
+use crate::vocab::{CredentialName, UnixTime, UserName};
 
 /// A change's result: a fault undoes it, a refusal only means that nothing was written.
-pub(super) type Change = Result<Result<(), ChangeRefusal>, StoreFault>;
+type Written<T = ()> = Result<Result<T, ChangeRefusal>, StoreFault>;
 type Sql<'a> = &'a (dyn tokio_postgres::types::ToSql + Sync);
 
 const REMOVE: &str = "UPDATE credentials SET removed = true, hashes = '{}', made = '{}', ends = '{}', changed = $2 ";
@@ -30,7 +31,60 @@ pub(super) async fn credential(client: &Client, name: &CredentialName) -> Result
     found(client, &sql, name.as_str()).await?.as_ref().map(rows::credential).transpose()
 }
 
-pub(super) async fn create_user(tx: &Changing<'_>, new: &UserRecord) -> Change {
+/// Makes a change and its record; gives how many sessions it ended.
+pub(super) async fn change(tx: &Changing<'_>, change: &Change, made: &Made) -> Written<u64> {
+    let mut ends = ended_by(change);
+    let written = match change {
+        Change::CreateUser(user) => create_user(tx, user).await?,
+        Change::UserState(name, state) => set_user_state(tx, name, *state).await?,
+        Change::CreateCredential(credential) => create_credential(tx, credential).await?,
+        Change::UpdateCredential { from, to } => update_credential(tx, from.as_deref(), to).await?,
+        Change::DeleteCredential(name) => {
+            let old = credential(tx.client, name).await?;
+            ends = old.map(|old| SessionsOf::Credential(old.user, old.client_id));
+            delete_credential(tx, name).await?
+        }
+        Change::EndSessions(_) => Ok(()),
+    };
+    if let Err(refusal) = written {
+        return Ok(Err(refusal));
+    }
+    let ended = match &ends {
+        Some(which) => which.check(end_sessions(tx, which, made.at).await?),
+        None => Ok(0),
+    };
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    tx.audit(made.audit.as_slice()).await?;
+    Ok(Ok(ended))
+}
+
+async fn end_sessions(tx: &Changing<'_>, which: &SessionsOf, at: UnixTime) -> Result<u64, StoreFault> {
+    let names = |words: &mut dyn Iterator<Item = &str>| words.map(str::to_owned).collect::<Vec<_>>();
+    let (condition, values, client) = match which {
+        SessionsOf::Token(token) => ("token = ANY($3)", vec![token.to_string()], None),
+        SessionsOf::User(user) => ("user_name = ANY($3)", vec![user.to_string()], None),
+        SessionsOf::Credential(user, client) => {
+            ("user_name = ANY($3)", vec![user.to_string()], Some(client.to_string()))
+        }
+        SessionsOf::Policies(policies) => {
+            let names = names(&mut policies.iter().map(|name| name.as_str()));
+            ("string_to_array(policies, ' ') && $3", names, None)
+        }
+        SessionsOf::Issuers(issuers) => {
+            ("issuer = ANY($3)", names(&mut issuers.iter().map(|name| name.as_str())), None)
+        }
+    };
+    let sql = format!(
+        "UPDATE sessions SET revoked_at = $1, revoked_in = $2 WHERE revoked_at IS NULL AND {condition} \
+         AND ($4::text IS NULL OR client_id = $4)"
+    );
+    tx.client.execute(&sql, &[&at.0, &tx.number, &values, &client]).await.map_err(fault)
+}
+
+async fn create_user(tx: &Changing<'_>, new: &UserRecord) -> Written {
     if user(tx.client, &new.name).await?.is_some_and(|user| user.state != UserState::Deleted) {
         return Ok(Err(ChangeRefusal::Exists(format!("user {}", new.name))));
     }
@@ -43,7 +97,7 @@ pub(super) async fn create_user(tx: &Changing<'_>, new: &UserRecord) -> Change {
     Ok(Ok(()))
 }
 
-pub(super) async fn set_user_state(tx: &Changing<'_>, name: &UserName, state: UserState) -> Change {
+async fn set_user_state(tx: &Changing<'_>, name: &UserName, state: UserState) -> Written {
     if user(tx.client, name).await?.is_none_or(|user| user.state == UserState::Deleted) {
         return Ok(Err(ChangeRefusal::Missing(format!("user {name}"))));
     }
@@ -56,7 +110,7 @@ pub(super) async fn set_user_state(tx: &Changing<'_>, name: &UserName, state: Us
     Ok(Ok(()))
 }
 
-pub(super) async fn create_credential(tx: &Changing<'_>, new: &CredentialRecord) -> Change {
+async fn create_credential(tx: &Changing<'_>, new: &CredentialRecord) -> Written {
     if credential(tx.client, &new.name).await?.is_some() {
         return Ok(Err(ChangeRefusal::Exists(format!("credential {}", new.name))));
     }
@@ -86,15 +140,19 @@ pub(super) async fn create_credential(tx: &Changing<'_>, new: &CredentialRecord)
     put(tx, new).await
 }
 
-pub(super) async fn update_credential(tx: &Changing<'_>, new: &CredentialRecord) -> Change {
-    if credential(tx.client, &new.name).await?.is_none_or(|old| old.client_id != new.client_id) {
+async fn update_credential(tx: &Changing<'_>, from: Option<&CredentialRecord>, new: &CredentialRecord) -> Written {
+    let old = credential(tx.client, &new.name).await?.filter(|old| old.client_id == new.client_id);
+    let Some(old) = old else {
         return Ok(Err(ChangeRefusal::Missing(format!("credential {}", new.name))));
+    };
+    if from.is_some_and(|from| *from != old) {
+        return Ok(Err(ChangeRefusal::Outrun(format!("credential {}", new.name))));
     }
     put(tx, new).await
 }
 
 /// What may change in a credential.
-async fn put(tx: &Changing<'_>, new: &CredentialRecord) -> Change {
+async fn put(tx: &Changing<'_>, new: &CredentialRecord) -> Written {
     let sql = "UPDATE credentials SET scopes = $2, expires_at = $3, disabled = $4, hashes = $5, made = $6, ends = $7, \
                changed = $8 WHERE name = $1";
     let hashes: Vec<&[u8]> = new.secrets.iter().map(|secret| secret.hash.as_slice()).collect();
@@ -106,7 +164,7 @@ async fn put(tx: &Changing<'_>, new: &CredentialRecord) -> Change {
     Ok(Ok(()))
 }
 
-pub(super) async fn delete_credential(tx: &Changing<'_>, name: &CredentialName) -> Change {
+async fn delete_credential(tx: &Changing<'_>, name: &CredentialName) -> Written {
     let sql = format!("{REMOVE} WHERE name = $1 AND NOT removed");
     match tx.client.execute(&sql, &[&name.as_str(), &tx.number]).await.map_err(fault)? {
         0 => Ok(Err(ChangeRefusal::Missing(format!("credential {name}")))),

@@ -4,8 +4,8 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use super::{fault, rows};
-use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionRecord, StoreFault};
-use crate::vocab::{TokenId, UnixTime};
+use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionFilter, SessionRecord, StoreFault};
+use crate::vocab::TokenId;
 
 type Value = Box<dyn ToSql + Sync + Send>;
 
@@ -100,8 +100,30 @@ fn conditions(filter: &AuditFilter) -> (Vec<String>, Vec<Value>) {
     both.map(|((clause, value), index)| (format!("{clause} ${index}"), value)).unzip()
 }
 
-/// Ends a session; true when there was one.
-pub(super) async fn revoke_session(client: &Client, token: &TokenId, at: UnixTime) -> Result<bool, StoreFault> {
-    let sql = "UPDATE sessions SET revoked_at = coalesce(revoked_at, $2) WHERE token = $1";
-    client.execute(sql, &[&token.as_str(), &at.0]).await.map(|found| found == 1).map_err(fault)
+/// Sessions that match, newest first: token ids begin with the time that they were made.
+pub(super) async fn sessions(client: &Client, filter: &SessionFilter) -> Result<Vec<SessionRecord>, StoreFault> {
+    let text = |word: Option<&str>| word.map(|word| Box::new(word.to_owned()) as Value);
+    let parts = [
+        ("user_name = $", text(filter.user.as_ref().map(|word| word.as_str()))),
+        ("string_to_array(policies, ' ') @> ARRAY[$", text(filter.policy.as_ref().map(|word| word.as_str()))),
+        ("issuer = $", text(filter.issuer.as_ref().map(|word| word.as_str()))),
+        ("created_at >= $", filter.since.map(|since| Box::new(since.0) as Value)),
+        ("token COLLATE \"C\" < $", text(filter.before.as_ref().map(|word| word.as_str()))),
+    ];
+    let (mut clauses, mut values) = (Vec::new(), Vec::new());
+    for (clause, value) in parts {
+        let Some(value) = value else { continue };
+        values.push(value);
+        let end = if clause.ends_with("[$") { "::text]" } else { "" };
+        clauses.push(format!("{clause}{}{end}", values.len()));
+    }
+    let matching = if clauses.is_empty() { String::new() } else { format!("WHERE {}", clauses.join(" AND ")) };
+    values.push(Box::new(i64::from(filter.limit)));
+    let sql = format!(
+        "SELECT {} FROM sessions {matching} ORDER BY token COLLATE \"C\" DESC LIMIT ${}",
+        rows::SESSION,
+        values.len()
+    );
+    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+    client.query(&sql, &values).await.map_err(fault)?.iter().map(rows::session).collect()
 }

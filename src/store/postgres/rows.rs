@@ -146,7 +146,8 @@ pub(super) fn column<'r, T: FromSql<'r>>(row: &'r Row, index: usize) -> Read<T> 
     row.try_get(index).map_err(fault)
 }
 
-fn word<T: std::str::FromStr<Err = crate::vocab::WordFault>>(row: &Row, index: usize) -> Read<T> {
+/// A word of ours, parsed again.
+pub(super) fn word<T: std::str::FromStr<Err = crate::vocab::WordFault>>(row: &Row, index: usize) -> Read<T> {
     column::<&str>(row, index)?.parse().map_err(|fault: crate::vocab::WordFault| StoreFault(fault.to_string()))
 }
 

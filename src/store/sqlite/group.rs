@@ -1,5 +1,5 @@
-//! The changes a transaction can make. Each checks before it writes, so a refused one leaves nothing behind and does
-//! not disturb the others of its group.
+//! A running transaction, and the exchanges in it. Each checks before it writes, so a refused one leaves nothing behind
+//! and does not disturb the others of its group.
 
 use std::sync::Arc;
 
@@ -8,13 +8,10 @@ use rusqlite::{Connection, Params, params};
 use super::rows;
 use crate::store::directory::{Changes, Directory};
 use crate::store::{
-    AuditRow, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeySetRecord, ReplayClaim, SessionRecord,
-    UsedSecret, UserRecord, UserState,
+    AuditRow, CommitOutcome, CredentialRecord, ExchangeCommit, KeySetRecord, ReplayClaim, SessionRecord, UsedSecret,
+    UserRecord, UserState,
 };
-use crate::vocab::{CredentialName, TokenId, UnixTime, UserName};
-
-/// A change's result inside the transaction: an error undoes the group, a refusal only means that nothing was written.
-type Change = rusqlite::Result<Result<(), ChangeRefusal>>;
+use crate::vocab::{CredentialName, UnixTime, UserName};
 
 /// A running transaction: the committed directory and, before it, what this transaction has changed.
 pub(super) struct Group<'a> {
@@ -47,57 +44,23 @@ impl<'a> Group<'a> {
         Ok(number)
     }
 
-    fn user(&self, name: &UserName) -> Option<UserRecord> {
+    pub(super) fn user(&self, name: &UserName) -> Option<UserRecord> {
         self.changes.users.get(name).cloned().or_else(|| self.directory.read().users.get(name).cloned())
     }
 
-    fn user_state(&self, name: &UserName) -> Option<UserState> {
+    pub(super) fn user_state(&self, name: &UserName) -> Option<UserState> {
         let changed = self.changes.users.get(name).map(|user| user.state);
         changed.or_else(|| self.directory.read().users.get(name).map(|user| user.state))
     }
 
-    fn credential(&self, name: &CredentialName) -> Option<Arc<CredentialRecord>> {
+    pub(super) fn credential(&self, name: &CredentialName) -> Option<Arc<CredentialRecord>> {
         match self.changes.credentials.get(name) {
             Some(changed) => changed.clone(),
             None => self.directory.read().credentials.get(name).cloned(),
         }
     }
 
-    pub(super) fn create_user(&mut self, user: &UserRecord) -> Change {
-        if self.user_state(&user.name).is_some_and(|state| state != UserState::Deleted) {
-            return Ok(Err(ChangeRefusal::Exists(format!("user {}", user.name))));
-        }
-        self.put_user(user.clone()).map(Ok)
-    }
-
-    fn put_user(&mut self, user: UserRecord) -> rusqlite::Result<()> {
-        self.execute(
-            "INSERT INTO users (name, origin_policy, state, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO \
-             UPDATE SET origin_policy = excluded.origin_policy, state = excluded.state, created_at = excluded.created_at",
-            params![
-                user.name.as_str(),
-                rows::origin_policy(&user.origin),
-                rows::state_name(user.state),
-                user.created_at.0
-            ],
-        )?;
-        self.changes.users.insert(user.name.clone(), user);
-        Ok(())
-    }
-
-    pub(super) fn set_user_state(&mut self, name: &UserName, state: UserState) -> Change {
-        let Some(user) = self.user(name).filter(|user| user.state != UserState::Deleted) else {
-            return Ok(Err(ChangeRefusal::Missing(format!("user {name}"))));
-        };
-        if state == UserState::Deleted {
-            for credential in self.credentials_of(name) {
-                self.remove_credential(credential)?;
-            }
-        }
-        self.put_user(UserRecord { state, ..user }).map(Ok)
-    }
-
-    fn credentials_of(&self, user: &UserName) -> Vec<CredentialName> {
+    pub(super) fn credentials_of(&self, user: &UserName) -> Vec<CredentialName> {
         let changed = self.changes.credentials.values().flatten().map(|credential| credential.name.clone());
         let mut names: Vec<_> = changed.collect();
         names.extend(self.directory.read().credentials.keys().cloned());
@@ -107,71 +70,9 @@ impl<'a> Group<'a> {
         names
     }
 
-    pub(super) fn create_credential(&mut self, new: &CredentialRecord) -> Change {
-        if self.credential(&new.name).is_some() {
-            return Ok(Err(ChangeRefusal::Exists(format!("credential {}", new.name))));
-        }
-        if self.user_state(&new.user).is_none_or(|state| state == UserState::Deleted) {
-            return Ok(Err(ChangeRefusal::Missing(format!("user {}", new.user))));
-        }
-        self.execute(
-            "INSERT INTO credentials (name, client_id, user, kind, scopes, created_at, expires_at, disabled) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                new.name.as_str(),
-                new.client_id.as_str(),
-                new.user.as_str(),
-                rows::kind_name(new.kind),
-                new.scopes.to_wire(),
-                new.created_at.0,
-                new.expires_at.map(|time| time.0),
-                new.disabled
-            ],
-        )?;
-        self.put_secrets(new.clone()).map(Ok)
-    }
-
-    pub(super) fn update_credential(&mut self, new: &CredentialRecord) -> Change {
-        let Some(old) = self.credential(&new.name).filter(|old| old.client_id == new.client_id) else {
-            return Ok(Err(ChangeRefusal::Missing(format!("credential {}", new.name))));
-        };
-        self.execute(
-            "UPDATE credentials SET scopes = ?2, expires_at = ?3, disabled = ?4 WHERE name = ?1",
-            params![new.name.as_str(), new.scopes.to_wire(), new.expires_at.map(|time| time.0), new.disabled],
-        )?;
-        self.execute("DELETE FROM credential_secrets WHERE credential = ?1", [new.name.as_str()])?;
-        let kept =
-            CredentialRecord { user: old.user.clone(), kind: old.kind, created_at: old.created_at, ..new.clone() };
-        self.put_secrets(kept).map(Ok)
-    }
-
-    fn put_secrets(&mut self, credential: CredentialRecord) -> rusqlite::Result<()> {
-        for secret in &credential.secrets {
-            self.execute(
-                "INSERT INTO credential_secrets (credential, hash, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)",
-                params![
-                    credential.name.as_str(),
-                    secret.hash.as_slice(),
-                    secret.created_at.0,
-                    secret.expires_at.map(|time| time.0)
-                ],
-            )?;
-        }
-        self.changes.credentials.insert(credential.name.clone(), Some(Arc::new(credential)));
-        Ok(())
-    }
-
-    pub(super) fn delete_credential(&mut self, name: &CredentialName) -> Change {
-        if self.credential(name).is_none() {
-            return Ok(Err(ChangeRefusal::Missing(format!("credential {name}"))));
-        }
-        self.remove_credential(name.clone()).map(Ok)
-    }
-
-    fn remove_credential(&mut self, name: CredentialName) -> rusqlite::Result<()> {
-        self.execute("DELETE FROM credentials WHERE name = ?1", [name.as_str()])?;
-        self.changes.credentials.insert(name, None);
-        Ok(())
+    /// What to show once the transaction is committed.
+    pub(super) fn changes(&mut self) -> &mut Changes {
+        &mut self.changes
     }
 
     pub(super) fn shared_secret(&mut self, name: &str, fresh: &[u8; 32]) -> rusqlite::Result<[u8; 32]> {
@@ -287,14 +188,6 @@ impl<'a> Group<'a> {
             ],
         )?;
         Ok(())
-    }
-
-    pub(super) fn revoke_session(&mut self, token: &TokenId, at: UnixTime) -> rusqlite::Result<bool> {
-        let found = self.execute(
-            "UPDATE sessions SET revoked_at = coalesce(revoked_at, ?2) WHERE token = ?1",
-            params![token.as_str(), at.0],
-        )?;
-        Ok(found == 1)
     }
 
     /// Deletes these rows, if they have still ended: a claim may have been renewed since it was found.

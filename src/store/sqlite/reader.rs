@@ -7,8 +7,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::{fault, files, rows};
-use crate::store::directory::Changes;
-use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionRecord, StoreFault};
+use crate::store::directory::{Changes, Revoked};
+use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionFilter, SessionRecord, StoreFault};
 use crate::vocab::{TokenId, UnixMillis, UnixTime};
 
 /// Idle connections kept open.
@@ -64,6 +64,11 @@ pub(super) fn directory(connection: &Connection) -> rusqlite::Result<Changes> {
         let credential = credential?;
         loaded.credentials.insert(credential.name.clone(), Some(Arc::new(credential)));
     }
+    let mut revoked = connection.prepare("SELECT token, expires_at, revoked_at FROM sessions WHERE revoked_in > 0")?;
+    for found in revoked.query_map([], |row| Ok((rows::token_and_end(row)?, UnixTime(row.get(2)?))))? {
+        let ((token, expires_at), at) = found?;
+        loaded.revoked.push((token, Revoked { at, expires_at }));
+    }
     loaded.number = Some(connection.query_row("SELECT number FROM changes", [], |row| rows::number(row, 0))?);
     Ok(loaded)
 }
@@ -77,6 +82,27 @@ pub(super) fn session(connection: &Connection, token: &TokenId) -> rusqlite::Res
     let sql = "SELECT token, user, client_id, issuer, policies, created_at, expires_at, revoked_at FROM sessions \
                WHERE token = ?1";
     connection.prepare_cached(sql)?.query_row([token.as_str()], rows::session).optional()
+}
+
+/// Sessions that match, newest first: token ids begin with the time that they were made.
+pub(super) fn sessions(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<Vec<SessionRecord>> {
+    let text = |word: Option<&str>| word.map(|word| Value::Text(word.to_owned()));
+    let parts = [
+        ("user = ?", text(filter.user.as_ref().map(|word| word.as_str()))),
+        ("instr(' ' || policies || ' ', ' ' || ? || ' ') > 0", text(filter.policy.as_ref().map(|word| word.as_str()))),
+        ("issuer = ?", text(filter.issuer.as_ref().map(|word| word.as_str()))),
+        ("created_at >= ?", filter.since.map(|since| Value::Integer(since.0))),
+        ("token < ?", text(filter.before.as_ref().map(|word| word.as_str()))),
+    ];
+    let (clauses, mut values): (Vec<&str>, Vec<Value>) =
+        parts.into_iter().filter_map(|(clause, value)| Some((clause, value?))).unzip();
+    let matching = if clauses.is_empty() { String::new() } else { format!("WHERE {}", clauses.join(" AND ")) };
+    values.push(Value::Integer(filter.limit.into()));
+    let sql = format!(
+        "SELECT token, user, client_id, issuer, policies, created_at, expires_at, revoked_at FROM sessions {matching} \
+         ORDER BY token DESC LIMIT ?"
+    );
+    connection.prepare_cached(&sql)?.query_map(params_from_iter(values), rows::session)?.collect()
 }
 
 /// Some replay ids and sessions that have ended.

@@ -9,7 +9,7 @@ pub(super) use crate::store::columns::{kind_name, origin_policy, policies_text, 
 use crate::store::{
     CredentialKind, CredentialRecord, KeySetRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord, UserState,
 };
-use crate::vocab::{CredentialName, PolicyName, Scopes, UnixMillis, UnixTime};
+use crate::vocab::{CredentialName, PolicyName, Scopes, TokenId, UnixMillis, UnixTime};
 
 /// `name, origin_policy, state, created_at`
 pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<UserRecord> {
@@ -81,6 +81,11 @@ pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
         expires_at: UnixTime(row.get(6)?),
         revoked_at: row.get::<_, Option<i64>>(7)?.map(UnixTime),
     })
+}
+
+/// `token, expires_at`
+pub(super) fn token_and_end(row: &Row<'_>) -> rusqlite::Result<(TokenId, UnixTime)> {
+    Ok((word(row, 0)?, UnixTime(row.get(1)?)))
 }
 
 /// A number that is never negative.

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::store::sqlite::Sqlite;
+use crate::store::unrecorded::Unrecorded as _;
 use crate::store::{UserOrigin, UserRecord, UserState};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);

@@ -83,9 +83,12 @@ CREATE TABLE sessions (
     policies   text NOT NULL,
     created_at bigint NOT NULL,
     expires_at bigint NOT NULL,
-    revoked_at bigint
+    revoked_at bigint,
+    revoked_in bigint                -- the change that ended it
 );
 CREATE INDEX sessions_by_end ON sessions (expires_at);
+CREATE INDEX sessions_by_user ON sessions (user_name);
+CREATE INDEX sessions_ended ON sessions (revoked_in) WHERE revoked_in IS NOT NULL;
 
 CREATE TABLE audit (
     position  bigserial PRIMARY KEY,
