@@ -102,6 +102,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/admin/v1/credentials/{name}/disable", post(credentials::disable))
         .route("/admin/v1/credentials/{name}/enable", post(credentials::enable))
         .route("/admin/v1/audit", get(audit::list))
+        .route("/admin/v1/audit/chain", get(audit::chain))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }

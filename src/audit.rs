@@ -6,9 +6,11 @@
 mod change;
 mod observed;
 mod reload;
+mod verify;
 
 pub use change::ChangeEvent;
 pub use observed::{Observed, Shadowed};
+pub use verify::{ChainReport, Entry, Report, TrailVerifier};
 
 use std::net::IpAddr;
 
@@ -22,6 +24,7 @@ use crate::mint::TokenClaims;
 use crate::policy::{Explanation, KeptClaims, Permit, ShadowVerdict, Unmet};
 use crate::request::GrantName;
 use crate::store::AuditRow;
+use crate::store::chain::hex;
 use crate::vocab::{ClientId, IssuerName, KeyId, PolicyName, Scopes, Subject, TokenId, TraceId, UnixMillis, UserName};
 
 pub use reload::{LoadedSet, ReloadEvent, ReloadOutcome, Trigger};
@@ -338,14 +341,6 @@ fn bounded(text: &str) -> String {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().to_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

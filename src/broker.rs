@@ -21,7 +21,7 @@ use crate::diagnostic::Diagnostics;
 use crate::exchange::{Exchange, Rules};
 use crate::gateway::Gateway;
 use crate::key::{Keys, Previous};
-use crate::mint::{MintFault, Ring, RingSettings, TokenDefaults};
+use crate::mint::{Checkpoints, MintFault, Ring, RingSettings, TokenDefaults};
 use crate::relying_party::Verifier;
 use crate::review::Reviews;
 use crate::store::postgres::Postgres;
@@ -98,6 +98,7 @@ impl Broker {
         let store = open_store(&config).await?;
         let secrets = Arc::new(SecretHasher::open(&*store).await?);
         let signer = Arc::new(open_ring(&config, Arc::clone(&store), &clock).await?);
+        store.sign_checkpoints(Checkpoints::by(&signer));
         let kept = Previous::Kept(store.key_sets().await?);
         let keys = Keys::start(&loaded.issuers, kept, &clock, Some(Arc::clone(&store)), config.proxy.as_ref());
         let verifier =

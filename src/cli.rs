@@ -4,6 +4,7 @@
 
 pub mod admin_client;
 pub mod audit;
+pub mod audit_verify;
 pub mod check;
 pub mod credential;
 pub mod explain;

@@ -9,7 +9,7 @@ mod seal;
 mod signer;
 mod terms;
 
-pub use ring::{ImportRefusal, KeyView, Ring, RingSettings, keep};
+pub use ring::{Checkpoints, ImportRefusal, KeyView, Ring, RingSettings, keep};
 pub use seal::KeyEncryption;
 pub use signer::{AuditSigner, MintFault, Signer};
 pub use terms::{GrantRefusal, TokenDefaults, Wanted};

@@ -3,6 +3,7 @@
 //! In: domain operations. Out: records. One trait; `sqlite` is the embedded backend, `postgres` the one of several
 //! replicas. An operation that was answered is durable: `kill -9` right after the answer loses nothing.
 
+pub mod chain;
 mod change;
 mod columns;
 mod directory;
@@ -19,10 +20,11 @@ use std::sync::Arc;
 pub use change::{Change, Made, SessionFilter, SessionsOf};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeyState, PrivateKey, ReplicaRecord, SigningRing};
 pub use records::{
-    AuditEntry, AuditFilter, AuditRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit, KeySetRecord,
-    ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
+    AuditEntry, AuditFilter, AuditRow, ChainedRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit,
+    KeySetRecord, ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
 };
 
+use self::chain::{CheckpointSigner, Link};
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
 
 /// The store could not do it; the caller gets 503 and may try again.
@@ -90,6 +92,14 @@ pub trait Store: Send + Sync + 'static {
     /// Audit records that match, oldest first, at most `filter.limit`: the newest ones, or with `after_position` the
     /// ones that follow it, so that a follower misses none.
     fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>>;
+    /// The same records with their links, oldest first, after a position.
+    fn chained(&self, after: i64, limit: u32) -> Pending<'_, Result<Vec<ChainedRow>, StoreFault>>;
+    /// The newest link of every chain.
+    fn chain_heads(&self) -> Pending<'_, Result<Vec<Link>, StoreFault>>;
+    /// From now on checkpoints of this replica's chain are signed by this one. Only the first call counts.
+    fn sign_checkpoints(&self, signer: Arc<dyn CheckpointSigner>);
+    /// Signs what this replica's chain has, if any of it is not signed yet.
+    fn checkpoint(&self) -> Pending<'_, Result<(), StoreFault>>;
     /// Removes replay ids and sessions that have ended; gives how many rows.
     fn prune(&self, now: UnixTime) -> Pending<'_, Result<u64, StoreFault>>;
     /// Whether the store can commit now.

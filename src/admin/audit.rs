@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{AdminState, Asked, Problem};
 use crate::store::AuditFilter;
+use crate::store::chain::{Link, hex};
 use crate::vocab::{IssuerName, PolicyName, TraceId, UnixMillis, UserName};
 use crate::yaml;
 
@@ -53,6 +55,38 @@ pub(super) async fn list(
         Ok(Record { position: entry.position, record })
     });
     Ok(Json(AuditList { records: found.collect::<Result<_, Problem>>()? }))
+}
+
+/// Which records with links are asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    after: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// The trail as it is stored, for whoever checks it: records with their links and the columns they are found by, and
+/// where each chain ends. Nothing here is believed by the checker; it only reads it.
+pub(super) async fn chain(State(admin): State<AdminState>, Asked(page): Asked<Page>) -> Result<Json<Value>, Problem> {
+    let limit = page.limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT);
+    // The heads first: records that come meanwhile are then behind them, never missing.
+    let heads = admin.store.chain_heads().await?;
+    let rows = admin.store.chained(page.after.unwrap_or(i64::MIN), limit).await?;
+    let records: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "position": row.position, "time": row.time.0, "json": row.json,
+                "found_by": row.found_by.iter().map(|(name, value)| json!([name, value])).collect::<Vec<_>>(),
+                "link": row.link.as_ref().map(link),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "heads": heads.iter().map(link).collect::<Vec<_>>(), "records": records })))
+}
+
+fn link(link: &Link) -> Value {
+    json!({ "chain": link.chain, "sequence": link.sequence, "hash": hex(&link.hash) })
 }
 
 fn read(asked: Filter, now: UnixMillis) -> Result<AuditFilter, Problem> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::admin_client::{AdminClient, cell, rows};
+use super::audit_verify::{self, Verify};
 use super::output::{self, Column, Format, OutputOption};
 use super::{Failed, Global};
 
@@ -20,6 +21,8 @@ pub enum Command {
     Tail(Tail),
     /// Search the records
     Query(Query),
+    /// Check that no record was edited, removed, added or moved
+    Verify(Verify),
 }
 
 /// The newest records.
@@ -84,11 +87,11 @@ const COLUMNS: &[Column<Value>] = &[
 /// # Errors
 /// What failed, and the next step.
 pub async fn run(global: &Global, command: Command) -> Result<(), Failed> {
-    let server = AdminClient::of(global)?;
     match command {
-        Command::Tail(tail) => show_tail(&server, &tail).await,
+        Command::Verify(verify) => audit_verify::run(global, verify).await,
+        Command::Tail(tail) => show_tail(&AdminClient::of(global)?, &tail).await,
         Command::Query(query) => {
-            let (records, _) = ask(&server, &question(&query)).await?;
+            let (records, _) = ask(&AdminClient::of(global)?, &question(&query)).await?;
             output::print(&output::listing(query.output.output, COLUMNS, &records)?)
         }
     }

@@ -54,7 +54,7 @@ pub struct Running {
     pub public: http::Listening,
     admin: admin::Listening,
     hangups: Arc<Notify>,
-    beside: [tokio::task::JoinHandle<()>; 4],
+    beside: [tokio::task::JoinHandle<()>; 5],
 }
 
 impl Running {
@@ -74,6 +74,7 @@ impl Running {
         let hangups = Arc::new(Notify::new());
         let beside = [
             tokio::spawn(prune(Arc::clone(&broker))),
+            tokio::spawn(sign_trail(Arc::clone(&broker))),
             tokio::spawn(mint::keep(Arc::clone(&broker.exchange.signer))),
             tokio::spawn(broker::watch(Arc::clone(&broker))),
             tokio::spawn(reload(Arc::clone(&broker), Arc::clone(&hangups))),
@@ -101,6 +102,9 @@ impl Running {
         self.beside.iter().for_each(tokio::task::JoinHandle::abort);
         let stopped = self.public.stop().await;
         self.admin.stop().await;
+        if let Err(fault) = self.broker.exchange.store.checkpoint().await {
+            tracing::warn!("the audit trail could not be signed at the end: {fault}");
+        }
         stopped.map_err(|error| Failed(error.to_string()))
     }
 }
@@ -113,6 +117,18 @@ async fn reload(broker: Arc<Broker>, hangups: Arc<Notify>) {
         let broker = Arc::clone(&broker);
         // What became of it is in the log.
         let _ = tokio::task::spawn_blocking(move || broker.reload(Trigger::Signal)).await;
+    }
+}
+
+/// Signs the audit trail now and then, so that little of it is ever without a signature.
+async fn sign_trail(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_secs(60));
+    ticks.tick().await; // the first one is at once
+    loop {
+        ticks.tick().await;
+        if let Err(fault) = broker.exchange.store.checkpoint().await {
+            tracing::warn!("the audit trail could not be signed, it will be tried again: {fault}");
+        }
     }
 }
 

@@ -10,8 +10,8 @@ mod tests;
 mod view;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -26,7 +26,8 @@ use super::signer::{MintFault, Signer};
 use super::{AuditSigner, TokenClaims};
 use crate::clock::{Clock, random_bytes};
 use crate::config::{KeyEncryptionSettings, SigningAlgorithm, SigningSettings};
-use crate::store::{CredentialKind, CredentialRecord, KeyChange, ReplicaRecord, SigningRing, Store};
+use crate::store::chain::CheckpointSigner;
+use crate::store::{CredentialKind, CredentialRecord, KeyChange, ReplicaRecord, SigningRing, Store, StoreFault};
 use crate::vocab::UnixTime;
 
 /// Between two looks at the store; a change that is heard of is looked at at once.
@@ -223,4 +224,23 @@ fn long_lived(credential: &CredentialRecord) -> Option<(UnixTime, UnixTime)> {
 /// Whether a change was written, or has to be drafted again on the ring as it is now.
 fn was_made(change: KeyChange) -> bool {
     change == KeyChange::Made
+}
+
+/// Signs the audit trail's checkpoints as long as the ring is there. The ring has the store, so the store may not have
+/// the ring.
+pub struct Checkpoints(Weak<Ring>);
+
+impl Checkpoints {
+    /// A signer with whichever audit key is active.
+    #[must_use]
+    pub fn by(ring: &Arc<Ring>) -> Arc<Checkpoints> {
+        Arc::new(Checkpoints(Arc::downgrade(ring)))
+    }
+}
+
+impl CheckpointSigner for Checkpoints {
+    fn sign(&self, bytes: &[u8]) -> Result<(String, Vec<u8>), StoreFault> {
+        let ring = self.0.upgrade().ok_or_else(|| StoreFault("the signing keys are closed".to_owned()))?;
+        ring.audit_signer().sign(bytes).map_err(|fault| StoreFault(fault.to_string()))
+    }
 }

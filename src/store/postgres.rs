@@ -23,10 +23,11 @@ use std::time::Duration;
 use self::link::{Opener, Pool};
 use self::memory::Memory;
 use self::writer::Writer;
+use super::chain::{Chain, CheckpointSigner, Link, SignerCell};
 use super::{
-    AuditEntry, AuditFilter, AuditRow, Change, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit,
-    KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter, SessionRecord, SigningRing, Store,
-    StoreFault, UserRecord,
+    AuditEntry, AuditFilter, AuditRow, ChainedRow, Change, ChangeRefusal, CommitOutcome, CredentialRecord,
+    ExchangeCommit, KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter, SessionRecord,
+    SigningRing, Store, StoreFault, UserRecord,
 };
 use crate::clock::random_bytes;
 use crate::config::PostgresSettings;
@@ -37,6 +38,7 @@ const OPENING: Duration = Duration::from_secs(10);
 
 /// The store of several replicas.
 pub struct Postgres {
+    signer: SignerCell,
     memory: Arc<Memory>,
     pool: Pool,
     writer: Writer,
@@ -64,8 +66,11 @@ impl Postgres {
         });
         prepared.await.unwrap_or_else(|_| Err(link::too_slow())).map_err(named)?;
         tokio::spawn(feed::follow(Arc::clone(&opener), Arc::downgrade(&memory)));
-        let writer = Writer::start(Arc::clone(&opener), Arc::clone(&memory), gate.clone());
-        Ok(Postgres { memory, pool: Pool::new(opener), writer, gate })
+        let signer = SignerCell::default();
+        // A chain of its own at each start: nobody else can have it.
+        let chain = Chain::fresh(Arc::clone(&signer))?;
+        let writer = Writer::start(Arc::clone(&opener), Arc::clone(&memory), (gate.clone(), chain));
+        Ok(Postgres { signer, memory, pool: Pool::new(opener), writer, gate })
     }
 }
 
@@ -171,6 +176,22 @@ impl Store for Postgres {
 
     fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>> {
         Box::pin(self.pool.run(move |link| async move { query::audit(&link.client, &filter).await }))
+    }
+
+    fn chained(&self, after: i64, limit: u32) -> Pending<'_, Result<Vec<ChainedRow>, StoreFault>> {
+        Box::pin(self.pool.run(move |link| async move { query::chained(&link.client, after, limit).await }))
+    }
+
+    fn chain_heads(&self) -> Pending<'_, Result<Vec<Link>, StoreFault>> {
+        Box::pin(self.pool.run(|link| async move { query::chain_heads(&link.client).await }))
+    }
+
+    fn sign_checkpoints(&self, signer: Arc<dyn CheckpointSigner>) {
+        let _ = self.signer.set(signer); // the first one stays
+    }
+
+    fn checkpoint(&self) -> Pending<'_, Result<(), StoreFault>> {
+        Box::pin(self.writer.change(|tx| Box::pin(tx.checkpoint())))
     }
 
     /// The database's clock decides about rows, not `now`.

@@ -227,6 +227,21 @@ pub struct AuditEntry {
     pub json: String,
 }
 
+/// A kept audit record, with what it is found by and its link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainedRow {
+    /// Where it stands in the trail.
+    pub position: i64,
+    /// When, as the store finds it.
+    pub time: UnixMillis,
+    /// The other columns that the store finds it by: a record's member, and what the column has.
+    pub found_by: [(&'static str, Option<String>); 6],
+    /// The record as one line of JSON.
+    pub json: String,
+    /// Its link; records from before the chain have none.
+    pub link: Option<crate::store::chain::Link>,
+}
+
 /// Which audit records are asked for; `None` means any.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {

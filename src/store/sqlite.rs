@@ -19,11 +19,12 @@ use std::sync::Arc;
 
 use self::reader::Reader;
 use self::writer::Writer;
+use super::chain::{Chain, CheckpointSigner, Link, SignerCell};
 use super::directory::Directory;
 use super::{
-    AuditEntry, AuditFilter, AuditRow, Change, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit,
-    KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter, SessionRecord, SigningRing, Store,
-    StoreFault, UserRecord, UserState,
+    AuditEntry, AuditFilter, AuditRow, ChainedRow, Change, ChangeRefusal, CommitOutcome, CredentialRecord,
+    ExchangeCommit, KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter, SessionRecord,
+    SigningRing, Store, StoreFault, UserRecord, UserState,
 };
 use crate::vocab::{ClientId, CredentialName, TokenId, UnixTime, UserName};
 
@@ -38,6 +39,7 @@ pub struct Sqlite {
     reader: Arc<Reader>,
     writer: Writer,
     replicas: keys::Replicas,
+    signer: SignerCell,
 }
 
 impl Sqlite {
@@ -51,8 +53,16 @@ impl Sqlite {
         let connection = files::open_writer(data)?;
         let directory = Arc::new(Directory::default());
         directory.apply(reader::directory(&connection).map_err(fault)?);
-        let writer = Writer::start(connection, Arc::clone(&directory), data, lock)?;
-        Ok(Sqlite { directory, reader: Reader::new(data), writer, replicas: keys::Replicas::default() })
+        let signer = SignerCell::default();
+        let chain = match reader::newest_link(&connection).map_err(fault)? {
+            Some((newest, unsigned)) if reader::chain_heads(&connection).map_err(fault)?.contains(&newest) => {
+                Chain::after(newest, unsigned, Arc::clone(&signer))
+            }
+            // Nothing yet; or somebody cut records off. A new chain leaves what `audit verify` finds as it is.
+            _ => Chain::fresh(Arc::clone(&signer))?,
+        };
+        let writer = Writer::start(connection, (Arc::clone(&directory), chain), data, lock)?;
+        Ok(Sqlite { directory, signer, reader: Reader::new(data), writer, replicas: keys::Replicas::default() })
     }
 
     /// Ended rows are found by the reader and deleted by the writer in small jobs between exchanges.
@@ -163,6 +173,22 @@ impl Store for Sqlite {
 
     fn audit(&self, filter: AuditFilter) -> Pending<'_, Result<Vec<AuditEntry>, StoreFault>> {
         Box::pin(self.reader.run(move |connection| reader::audit(connection, &filter)))
+    }
+
+    fn chained(&self, after: i64, limit: u32) -> Pending<'_, Result<Vec<ChainedRow>, StoreFault>> {
+        Box::pin(self.reader.run(move |connection| reader::chained(connection, after, limit)))
+    }
+
+    fn chain_heads(&self) -> Pending<'_, Result<Vec<Link>, StoreFault>> {
+        Box::pin(self.reader.run(reader::chain_heads))
+    }
+
+    fn sign_checkpoints(&self, signer: Arc<dyn CheckpointSigner>) {
+        let _ = self.signer.set(signer); // the first one stays
+    }
+
+    fn checkpoint(&self) -> Pending<'_, Result<(), StoreFault>> {
+        Box::pin(self.writer.run(|group| group.close_chain(1)))
     }
 
     fn prune(&self, now: UnixTime) -> Pending<'_, Result<u64, StoreFault>> {

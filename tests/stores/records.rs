@@ -54,7 +54,11 @@ pub fn token(number: u32) -> TokenId {
 pub fn exchange(number: u32, user: &str) -> ExchangeCommit {
     let token = token(number);
     let trace_id = TraceId::parse(token.as_str()).unwrap();
-    let json = format!(r#"{{"trace_id":"{trace_id}","user":"{user}"}}"#);
+    let time = UnixMillis(now().0 * 1000 + i64::from(number));
+    let json = format!(
+        r#"{{"time":"{}","outcome":"minted","trace_id":"{trace_id}","user":"{user}","policy":"one","issuer_name":"github"}}"#,
+        time.to_rfc3339()
+    );
     ExchangeCommit {
         replay: None,
         secret: None,
@@ -70,7 +74,7 @@ pub fn exchange(number: u32, user: &str) -> ExchangeCommit {
             revoked_at: None,
         }),
         audit: AuditRow {
-            time: UnixMillis(now().0 * 1000 + i64::from(number)),
+            time,
             trace_id,
             outcome: "minted",
             cause: None,

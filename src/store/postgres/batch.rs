@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use futures_util::future::join4;
+use futures_util::future::{join, join4, join5};
 use tokio_postgres::{Client, Statement};
 
-use super::fault;
 use super::memory::Memory;
 use super::writer::Broken;
+use super::{fault, rows};
+use crate::store::chain::{CHECKPOINT_EVERY, Chain, Link};
 use crate::store::columns::{origin_policy, policies_text};
 use crate::store::{AuditRow, CommitOutcome, ExchangeCommit, SessionRecord, StoreFault, UserRecord, UserState};
 use crate::vocab::UserName;
@@ -55,6 +56,8 @@ pub(super) struct Statements {
     users: Statement,
     sessions: Statement,
     audit: Statement,
+    head: Statement,
+    end_of_chain: Statement,
 }
 
 impl Statements {
@@ -71,9 +74,13 @@ impl Statements {
         let sessions = "INSERT INTO sessions (token, user_name, client_id, issuer, policies, created_at, expires_at) \
                         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], \
                         $6::bigint[], $7::bigint[])";
-        let audit = "INSERT INTO audit (stored_at, time, trace_id, outcome, cause, user_name, policy, issuer, json) \
+        let audit = "INSERT INTO audit (stored_at, time, trace_id, outcome, cause, user_name, policy, issuer, json, \
+                     chain, sequence, hash) \
                      SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, a.* FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
-                     $7::text[], $8::text[]) AS a";
+                     $7::text[], $8::text[], $9::text[], $10::bigint[], $11::bytea[]) AS a";
+        let end_of_chain = "INSERT INTO audit_chains (id, sequence, hash) VALUES ($1, $2, $3) \
+                            ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash";
+        let head = "SELECT id, sequence, hash FROM audit_chains WHERE id = $1";
         Ok(Statements {
             gate: client.prepare("SELECT 1 FROM gates WHERE id = $1 FOR UPDATE").await.map_err(fault)?,
             name: gate.to_owned(),
@@ -82,6 +89,8 @@ impl Statements {
             users: client.prepare(users).await.map_err(fault)?,
             sessions: client.prepare(sessions).await.map_err(fault)?,
             audit: client.prepare(audit).await.map_err(fault)?,
+            head: client.prepare(head).await.map_err(fault)?,
+            end_of_chain: client.prepare(end_of_chain).await.map_err(fault)?,
         })
     }
 }
@@ -92,11 +101,18 @@ pub(super) struct Begun {
     pub(super) number: Option<i64>,
     /// The replay ids that were free and are claimed now.
     pub(super) claimed: HashSet<Vec<u8>>,
+    /// Where this replica's chain ends.
+    pub(super) head: Option<Link>,
 }
 
 /// The first round trip: this replica's gate is taken, then the change number is read, then replay ids are claimed. The
 /// number's statement begins after the gate was taken, so it sees every change that was committed before.
-pub(super) async fn begin(client: &Client, statements: &Statements, decided: &Decided<'_>) -> Result<Begun, Broken> {
+pub(super) async fn begin(
+    client: &Client,
+    statements: &Statements,
+    decided: &Decided<'_>,
+    chain: &Chain,
+) -> Result<Begun, Broken> {
     // Sorted, so that two replicas with the same ids do not wait for each other in a circle.
     let claims: BTreeMap<&[u8], i64> = decided
         .committed()
@@ -110,33 +126,41 @@ pub(super) async fn begin(client: &Client, statements: &Statements, decided: &De
             false => client.query(&statements.claim, &[&ids, &ends]).await,
         }
     };
-    let (begun, gate, number, claimed) = join4(
+    let (begun, gate, number, claimed, head) = join5(
         client.batch_execute("BEGIN"),
         client.query_opt(&statements.gate, &[&statements.name]),
         client.query_one(&statements.number, &[]),
         claim,
+        client.query_opt(&statements.head, &[&chain.head().chain]),
     )
     .await;
     begun.map_err(Broken::of)?;
     let gate = gate.map_err(Broken::of)?;
     let number = number.and_then(|row| row.try_get(0)).map_err(Broken::of)?;
     let claimed = claimed.map_err(Broken::of)?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>();
-    Ok(Begun { number: gate.map(|_| number), claimed: claimed.map_err(Broken::of)? })
+    let head = head.map_err(Broken::of)?.as_ref().map(rows::link).transpose()?;
+    Ok(Begun { number: gate.map(|_| number), claimed: claimed.map_err(Broken::of)?, head })
+}
+
+/// Where this replica's chain ends; asked while its gate is held.
+pub(super) async fn head(client: &Client, statements: &Statements, chain: &Chain) -> Result<Option<Link>, StoreFault> {
+    let found = client.query_opt(&statements.head, &[&chain.head().chain]).await.map_err(fault)?;
+    found.as_ref().map(rows::link).transpose()
 }
 
 /// The second round trip: everything else, and the commit. Only its acknowledgement makes anything of it true.
 pub(super) async fn end(
     client: &Client,
     statements: &Statements,
-    decided: &Decided<'_>,
-    number: i64,
+    (decided, number): (&Decided<'_>, i64),
+    chain: &mut Chain,
 ) -> Result<(), Broken> {
     let sessions: Vec<_> = decided.committed().filter_map(|exchange| exchange.session.as_ref()).collect();
     let audit: Vec<_> = decided.committed().map(|exchange| &exchange.audit).collect();
     let written = join4(
         insert_users(client, statements, decided, number),
         insert_sessions(client, statements, &sessions),
-        insert_audit(client, statements, &audit),
+        insert_audit(client, statements, &audit, chain),
         client.batch_execute("COMMIT"),
     );
     let (users, sessions, audit, commit) = written.await;
@@ -172,10 +196,44 @@ async fn insert_sessions(client: &Client, statements: &Statements, rows: &[&Sess
     client.execute(&statements.sessions, &values).await.map(drop)
 }
 
-pub(super) async fn insert_audit(client: &Client, statements: &Statements, rows: &[&AuditRow]) -> Written {
+/// Links the records, with the checkpoint that is due, and writes them and the chain's end.
+pub(super) async fn insert_audit(
+    client: &Client,
+    statements: &Statements,
+    rows: &[&AuditRow],
+    chain: &mut Chain,
+) -> Written {
     if rows.is_empty() {
         return Ok(());
     }
+    let mut links: Vec<Link> = rows.iter().map(|row| chain.link(row)).collect();
+    let due = due_checkpoint(chain, CHECKPOINT_EVERY, &mut links);
+    let rows: Vec<&AuditRow> = rows.iter().copied().chain(due.as_ref()).collect();
+    write_audit(client, statements, &rows, &links).await
+}
+
+/// A checkpoint alone, where something is not signed yet.
+pub(super) async fn insert_checkpoint(client: &Client, statements: &Statements, chain: &mut Chain) -> Written {
+    let mut links = Vec::new();
+    match due_checkpoint(chain, 1, &mut links) {
+        Some(row) => write_audit(client, statements, &[&row], &links).await,
+        None => Ok(()),
+    }
+}
+
+fn due_checkpoint(chain: &mut Chain, records: u64, links: &mut Vec<Link>) -> Option<AuditRow> {
+    let due = chain.checkpoint_after(records).unwrap_or_else(|fault| {
+        // The records are chained all the same; the next batch tries again.
+        tracing::error!("the audit trail's checkpoint cannot be signed: {fault}");
+        None
+    })?;
+    links.push(chain.link(&due));
+    chain.settled();
+    Some(due)
+}
+
+async fn write_audit(client: &Client, statements: &Statements, rows: &[&AuditRow], links: &[Link]) -> Written {
+    let Some(last) = links.last() else { return Ok(()) };
     let times: Vec<i64> = rows.iter().map(|row| row.time.0).collect();
     let traces: Vec<&str> = rows.iter().map(|row| row.trace_id.as_str()).collect();
     let outcomes: Vec<&str> = rows.iter().map(|row| row.outcome).collect();
@@ -185,9 +243,16 @@ pub(super) async fn insert_audit(client: &Client, statements: &Statements, rows:
     let issuers: Vec<Option<&str>> =
         rows.iter().map(|row| row.issuer_name.as_ref().map(|word| word.as_str())).collect();
     let texts: Vec<&str> = rows.iter().map(|row| row.json.as_str()).collect();
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-        [&times, &traces, &outcomes, &causes, &users, &policies, &issuers, &texts];
-    client.execute(&statements.audit, &values).await.map(drop)
+    let chains: Vec<&str> = links.iter().map(|link| link.chain.as_str()).collect();
+    let places: Vec<i64> = links.iter().map(|link| rows::whole(link.sequence)).collect();
+    let hashes: Vec<&[u8]> = links.iter().map(|link| link.hash.as_slice()).collect();
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 11] =
+        [&times, &traces, &outcomes, &causes, &users, &policies, &issuers, &texts, &chains, &places, &hashes];
+    let (place, hash) = (rows::whole(last.sequence), last.hash.as_slice());
+    let end: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&last.chain, &place, &hash];
+    let written =
+        join(client.execute(&statements.audit, &values), client.execute(&statements.end_of_chain, &end)).await;
+    written.0.and(written.1).map(drop)
 }
 
 /// What memory says of each; of several with one replay id only the first one that memory admits may claim it.

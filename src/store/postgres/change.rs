@@ -11,6 +11,7 @@ use super::batch::{self, Statements};
 use super::link::Link;
 use super::memory::Memory;
 use super::{fault, rows};
+use crate::store::chain::Chain;
 use crate::store::{AuditRow, StoreFault};
 
 /// The work of a change.
@@ -22,13 +23,23 @@ pub(super) struct Changing<'a> {
     /// Its number.
     pub(super) number: i64,
     statements: &'a Statements,
+    chain: tokio::sync::Mutex<Chain>,
 }
 
 impl Changing<'_> {
     /// Writes audit records with the change.
     pub(super) async fn audit(&self, rows: &[AuditRow]) -> Result<(), StoreFault> {
         let rows: Vec<_> = rows.iter().collect();
-        batch::insert_audit(self.client, self.statements, &rows).await.map_err(fault)
+        let mut chain = self.chain.lock().await;
+        batch::insert_audit(self.client, self.statements, &rows, &mut chain).await.map_err(fault)
+    }
+}
+
+impl Changing<'_> {
+    /// Signs what the chain has, if any of it is not signed yet.
+    pub(super) async fn checkpoint(&self) -> Result<(), StoreFault> {
+        let mut chain = self.chain.lock().await;
+        batch::insert_checkpoint(self.client, self.statements, &mut chain).await.map_err(fault)
     }
 }
 
@@ -82,13 +93,17 @@ where
 pub(super) async fn make(
     link: &Link,
     statements: &Statements,
-    memory: &Memory,
+    (memory, chain): (&Memory, &mut Chain),
     edit: &mut dyn Edit,
 ) -> Result<(), StoreFault> {
     let client = &link.client;
     let number = begin(client).await?;
-    edit.run(&Changing { client, number, statements }).await?;
+    let mut mine = chain.clone();
+    mine.resume(batch::head(client, statements, chain).await?);
+    let changing = Changing { client, number, statements, chain: tokio::sync::Mutex::new(mine) };
+    edit.run(&changing).await?;
     client.batch_execute("COMMIT").await.map_err(fault)?;
+    *chain = changing.chain.into_inner();
     memory.refresh(client).await?;
     // Only wakes the other replicas sooner; a cluster without notifications is polled.
     let _ = client.execute("SELECT pg_notify('countersign', $1)", &[&number.to_string()]).await;

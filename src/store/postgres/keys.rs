@@ -35,7 +35,7 @@ pub(super) async fn heartbeat(client: &Client, replica: &ReplicaRecord) -> Resul
                VALUES ($1, $2, $3, $4, $5, floor(extract(epoch FROM clock_timestamp()))) \
                ON CONFLICT (id) DO UPDATE SET applied = excluded.applied, seen_at = excluded.seen_at";
     let values: [Sql<'_>; 5] =
-        [&replica.id, &replica.name, &replica.software, &replica.started_at.0, &whole(replica.applied)];
+        [&replica.id, &replica.name, &replica.software, &replica.started_at.0, &rows::whole(replica.applied)];
     client.execute(sql, &values).await.map_err(fault)?;
     let forgotten = "DELETE FROM replicas WHERE seen_at < floor(extract(epoch FROM clock_timestamp())) - $1::bigint";
     client.execute(forgotten, &[&FORGOTTEN_AFTER]).await.map_err(fault)?;
@@ -88,13 +88,9 @@ async fn put(tx: &Changing<'_>, key: &KeyRecord) -> Result<(), StoreFault> {
         &seconds(key.activated_at),
         &seconds(key.retired_at),
         &seconds(key.ended_at),
-        &whole(key.longest_token.as_secs()),
+        &rows::whole(key.longest_token.as_secs()),
         &tx.number,
     ];
     tx.client.execute(sql, &values).await.map_err(fault)?;
     Ok(())
-}
-
-fn whole(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -4,7 +4,8 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use super::{fault, rows};
-use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionFilter, SessionRecord, StoreFault};
+use crate::store::chain::Link;
+use crate::store::{AuditEntry, AuditFilter, ChainedRow, KeySetRecord, SessionFilter, SessionRecord, StoreFault};
 use crate::vocab::TokenId;
 
 type Value = Box<dyn ToSql + Sync + Send>;
@@ -126,4 +127,15 @@ pub(super) async fn sessions(client: &Client, filter: &SessionFilter) -> Result<
     );
     let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
     client.query(&sql, &values).await.map_err(fault)?.iter().map(rows::session).collect()
+}
+
+pub(super) async fn chained(client: &Client, after: i64, limit: u32) -> Result<Vec<ChainedRow>, StoreFault> {
+    let sql = format!("SELECT {} FROM audit WHERE position > $1 ORDER BY position LIMIT $2", rows::CHAINED);
+    client.query(&sql, &[&after, &i64::from(limit)]).await.map_err(fault)?.iter().map(rows::chained).collect()
+}
+
+/// The newest link of every chain.
+pub(super) async fn chain_heads(client: &Client) -> Result<Vec<Link>, StoreFault> {
+    let sql = "SELECT id, sequence, hash FROM audit_chains ORDER BY id";
+    client.query(sql, &[]).await.map_err(fault)?.iter().map(rows::link).collect()
 }

@@ -7,10 +7,11 @@ use tokio_postgres::types::FromSql;
 
 use super::fault;
 use crate::config::SigningAlgorithm;
+use crate::store::chain::Link;
 use crate::store::columns::{kind_name, state_name};
 use crate::store::{
-    CredentialKind, CredentialRecord, KeyPurpose, KeyRecord, KeySetRecord, KeyState, PrivateKey, ReplicaRecord,
-    SecretRecord, SessionRecord, StoreFault, UserOrigin, UserRecord, UserState,
+    ChainedRow, CredentialKind, CredentialRecord, KeyPurpose, KeyRecord, KeySetRecord, KeyState, PrivateKey,
+    ReplicaRecord, SecretRecord, SessionRecord, StoreFault, UserOrigin, UserRecord, UserState,
 };
 use crate::vocab::{PolicyName, Scopes, UnixMillis, UnixTime};
 
@@ -102,6 +103,43 @@ pub(super) fn replica(row: &Row) -> Read<ReplicaRecord> {
         seen_at: UnixTime(column(row, 4)?),
         applied: number(row, 5)?,
     })
+}
+
+/// `id, sequence, hash`: where a chain ends.
+pub(super) fn link(row: &Row) -> Read<Link> {
+    link_at(row, 0)
+}
+
+fn link_at(row: &Row, index: usize) -> Read<Link> {
+    let hash: &[u8] = column(row, index + 2)?;
+    let hash = hash.try_into().map_err(|_| StoreFault("a link's hash is not 32 bytes".to_owned()))?;
+    Ok(Link { chain: column(row, index)?, sequence: number(row, index + 1)?, hash })
+}
+
+/// The columns of [`chained`].
+pub(super) const CHAINED: &str =
+    "position, time, trace_id, outcome, cause, user_name, policy, issuer, json, chain, sequence, hash";
+
+pub(super) fn chained(row: &Row) -> Read<ChainedRow> {
+    Ok(ChainedRow {
+        position: column(row, 0)?,
+        time: UnixMillis(column(row, 1)?),
+        found_by: [
+            ("trace_id", column(row, 2)?),
+            ("outcome", column(row, 3)?),
+            ("cause", column(row, 4)?),
+            ("user", column(row, 5)?),
+            ("policy", column(row, 6)?),
+            ("issuer_name", column(row, 7)?),
+        ],
+        json: column(row, 8)?,
+        link: Some(link_at(row, 9)?),
+    })
+}
+
+/// A number as a column has it.
+pub(super) fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A number that is never negative.

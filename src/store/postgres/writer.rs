@@ -13,6 +13,7 @@ use super::batch::{self, Statements};
 use super::change::{self, Changing, Edit, EditJob, Running};
 use super::link::{DEADLINE, Link, Opener, closed, too_slow};
 use super::memory::Memory;
+use crate::store::chain::Chain;
 use crate::store::{CommitOutcome, ExchangeCommit, StoreFault};
 
 /// Exchanges in one transaction.
@@ -45,9 +46,9 @@ impl Job {
 
 impl Writer {
     /// Starts the task; it ends when the writer is dropped. `gate` names this replica's row of `gates`.
-    pub(super) fn start(opener: Arc<Opener>, memory: Arc<Memory>, gate: String) -> Writer {
+    pub(super) fn start(opener: Arc<Opener>, memory: Arc<Memory>, (gate, chain): (String, Chain)) -> Writer {
         let (jobs, queued) = mpsc::channel(QUEUE);
-        tokio::spawn(Task { opener, memory, gate, link: None, failed: None }.serve(queued));
+        tokio::spawn(Task { opener, memory, gate, chain, link: None, failed: None }.serve(queued));
         Writer(jobs)
     }
 
@@ -80,6 +81,7 @@ struct Task {
     opener: Arc<Opener>,
     memory: Arc<Memory>,
     gate: String,
+    chain: Chain,
     link: Option<(Link, Statements)>,
     failed: Option<(Instant, StoreFault)>,
 }
@@ -147,7 +149,7 @@ impl Task {
         let limited = tokio::time::timeout(DEADLINE, async {
             self.connect().await?;
             let Some((link, statements)) = &self.link else { return Err(Broken::Link(too_slow())) };
-            change::make(link, statements, &self.memory, edit).await.map_err(Broken::from)
+            change::make(link, statements, (&self.memory, &mut self.chain), edit).await.map_err(Broken::from)
         });
         let done = limited.await.unwrap_or(Err(Broken::Silent));
         self.learn(&done);
@@ -195,7 +197,7 @@ impl Task {
             // The number first: memory may be newer than it, never older.
             let number = self.memory.number();
             let decided = batch::decide(&self.memory, exchanges);
-            let begun = match batch::begin(&link.client, statements, &decided).await {
+            let begun = match batch::begin(&link.client, statements, &decided, &self.chain).await {
                 Err(Broken::Again(_)) => {
                     link.client.batch_execute("ROLLBACK").await.map_err(super::fault)?;
                     continue;
@@ -211,10 +213,13 @@ impl Task {
                 continue;
             }
             let decided = decided.with_claims(&begun.claimed);
-            match batch::end(&link.client, statements, &decided, number).await {
+            let mut chain = self.chain.clone();
+            chain.resume(begun.head);
+            match batch::end(&link.client, statements, (&decided, number), &mut chain).await {
                 Err(Broken::Again(_)) => link.client.batch_execute("ROLLBACK").await.map_err(super::fault)?,
                 Err(broken) => return Err(broken),
                 Ok(()) => {
+                    self.chain = chain;
                     self.memory.directory.add_users(decided.users.into_values().cloned().collect());
                     return Ok(decided.outcomes);
                 }

@@ -19,11 +19,12 @@ const LOCK: &str = "countersign.lock";
 /// Marks the file as ours ("CSTG"), so that another program's database is not migrated by mistake.
 const APPLICATION_ID: i32 = 0x4353_5447;
 /// What brings a database from version N to N + 1; only ever appended to.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/0001-first.sql"),
     include_str!("../migrations/0002-key-sets.sql"),
     include_str!("../migrations/0003-keys.sql"),
     include_str!("../migrations/0004-sessions.sql"),
+    include_str!("../migrations/0005-audit-chain.sql"),
 ];
 /// How long to wait for an operator's `sqlite3` or a backup that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Params, params};
 
 use super::rows;
+use crate::store::chain::Chain;
 use crate::store::directory::{Changes, Directory};
 use crate::store::{
     AuditRow, CommitOutcome, CredentialRecord, ExchangeCommit, KeySetRecord, ReplayClaim, SessionRecord, UsedSecret,
@@ -18,17 +19,18 @@ pub(super) struct Group<'a> {
     connection: &'a Connection,
     directory: &'a Directory,
     changes: Changes,
+    chain: Chain,
     audit_lines: String,
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(connection: &'a Connection, directory: &'a Directory) -> Group<'a> {
-        Group { connection, directory, changes: Changes::default(), audit_lines: String::new() }
+    pub(super) fn new(connection: &'a Connection, directory: &'a Directory, chain: Chain) -> Group<'a> {
+        Group { connection, directory, changes: Changes::default(), chain, audit_lines: String::new() }
     }
 
     /// What to show once the transaction is committed: changed records, and the lines of the audit mirror.
-    pub(super) fn into_parts(self) -> (Changes, String) {
-        (self.changes, self.audit_lines)
+    pub(super) fn into_parts(self) -> (Changes, Chain, String) {
+        (self.changes, self.chain, self.audit_lines)
     }
 
     /// Runs a statement that is prepared once.
@@ -155,9 +157,10 @@ impl<'a> Group<'a> {
     }
 
     pub(super) fn insert_audit(&mut self, row: &AuditRow) -> rusqlite::Result<()> {
+        let link = self.chain.link(row);
         self.execute(
-            "INSERT INTO audit (time, trace_id, outcome, cause, user, policy, issuer, json) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO audit (time, trace_id, outcome, cause, user, policy, issuer, json, chain, sequence, hash) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 row.time.0,
                 row.trace_id.as_str(),
@@ -166,11 +169,38 @@ impl<'a> Group<'a> {
                 row.user.as_ref().map(|user| user.as_str()),
                 row.policy.as_ref().map(|policy| policy.as_str()),
                 row.issuer_name.as_ref().map(|issuer| issuer.as_str()),
-                row.json
+                row.json,
+                link.chain,
+                rows::whole(link.sequence),
+                link.hash.as_slice()
             ],
         )?;
-        self.audit_lines.push_str(&row.json);
+        self.audit_lines.push_str(&link.exported(&row.json));
         self.audit_lines.push('\n');
+        Ok(())
+    }
+
+    /// Writes the checkpoint that is due after so many records, and where the chain ends now.
+    pub(super) fn close_chain(&mut self, records: u64) -> rusqlite::Result<()> {
+        let due = self.chain.checkpoint_after(records);
+        match due {
+            Ok(Some(row)) => {
+                self.insert_audit(&row)?;
+                self.chain.settled();
+            }
+            Ok(None) => {}
+            // The records are chained all the same; the next batch tries again.
+            Err(fault) => tracing::error!("the audit trail's checkpoint cannot be signed: {fault}"),
+        }
+        if self.audit_lines.is_empty() {
+            return Ok(());
+        }
+        let head = self.chain.head();
+        self.execute(
+            "INSERT INTO audit_chains (id, sequence, hash) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash",
+            params![head.chain, rows::whole(head.sequence), head.hash.as_slice()],
+        )?;
         Ok(())
     }
 

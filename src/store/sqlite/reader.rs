@@ -7,8 +7,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::{fault, files, rows};
+use crate::store::chain::{CHECKPOINT_EVERY, Link};
 use crate::store::directory::{Changes, Revoked};
-use crate::store::{AuditEntry, AuditFilter, KeySetRecord, SessionFilter, SessionRecord, StoreFault};
+use crate::store::{AuditEntry, AuditFilter, ChainedRow, KeySetRecord, SessionFilter, SessionRecord, StoreFault};
 use crate::vocab::{TokenId, UnixMillis, UnixTime};
 
 /// Idle connections kept open.
@@ -71,6 +72,30 @@ pub(super) fn directory(connection: &Connection) -> rusqlite::Result<Changes> {
     }
     loaded.number = Some(connection.query_row("SELECT number FROM changes", [], |row| rows::number(row, 0))?);
     Ok(loaded)
+}
+
+/// The newest link of every chain.
+pub(super) fn chain_heads(connection: &Connection) -> rusqlite::Result<Vec<Link>> {
+    let mut heads = connection.prepare_cached("SELECT id, sequence, hash FROM audit_chains ORDER BY id")?;
+    let heads = heads.query_map([], |row| rows::link(row, 0))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(heads.into_iter().flatten().collect())
+}
+
+/// The newest record with a link, and how many have no checkpoint behind them.
+pub(super) fn newest_link(connection: &Connection) -> rusqlite::Result<Option<(Link, u64)>> {
+    let sql = "SELECT chain, sequence, hash FROM audit ORDER BY position DESC LIMIT 1";
+    let newest = connection.query_row(sql, [], |row| rows::link(row, 0)).optional()?.flatten();
+    let Some(newest) = newest else { return Ok(None) };
+    // Only of the newest ones: what is further back was signed, or never will be.
+    let sql = "SELECT count(*) FROM (SELECT json FROM audit ORDER BY position DESC LIMIT ?1)";
+    let unsigned = connection.query_row(sql, [rows::whole(CHECKPOINT_EVERY)], |row| rows::number(row, 0))?;
+    Ok(Some((newest, unsigned)))
+}
+
+pub(super) fn chained(connection: &Connection, after: i64, limit: u32) -> rusqlite::Result<Vec<ChainedRow>> {
+    let sql = "SELECT position, time, trace_id, outcome, cause, user, policy, issuer, json, chain, sequence, hash \
+               FROM audit WHERE position > ?1 ORDER BY position LIMIT ?2";
+    connection.prepare_cached(sql)?.query_map(params![after, limit], rows::chained)?.collect()
 }
 
 pub(super) fn key_sets(connection: &Connection) -> rusqlite::Result<Vec<KeySetRecord>> {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
+use crate::store::chain::Link;
 pub(super) use crate::store::columns::{kind_name, origin_policy, policies_text, state_name};
 use crate::store::{
-    CredentialKind, CredentialRecord, KeySetRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord, UserState,
+    ChainedRow, CredentialKind, CredentialRecord, KeySetRecord, SecretRecord, SessionRecord, UserOrigin, UserRecord,
+    UserState,
 };
 use crate::vocab::{CredentialName, PolicyName, Scopes, TokenId, UnixMillis, UnixTime};
 
@@ -86,6 +88,35 @@ pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
 /// `token, expires_at`
 pub(super) fn token_and_end(row: &Row<'_>) -> rusqlite::Result<(TokenId, UnixTime)> {
     Ok((word(row, 0)?, UnixTime(row.get(1)?)))
+}
+
+/// A number as a column has it.
+pub(super) fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// `chain, sequence, hash`, from this column on.
+pub(super) fn link(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Link>> {
+    let Some(chain) = row.get(column)? else { return Ok(None) };
+    Ok(Some(Link { chain, sequence: number(row, column + 1)?, hash: row.get(column + 2)? }))
+}
+
+/// `position, time, trace_id, outcome, cause, user, policy, issuer, json, chain, sequence, hash`
+pub(super) fn chained(row: &Row<'_>) -> rusqlite::Result<ChainedRow> {
+    Ok(ChainedRow {
+        position: row.get(0)?,
+        time: UnixMillis(row.get(1)?),
+        found_by: [
+            ("trace_id", row.get(2)?),
+            ("outcome", row.get(3)?),
+            ("cause", row.get(4)?),
+            ("user", row.get(5)?),
+            ("policy", row.get(6)?),
+            ("issuer_name", row.get(7)?),
+        ],
+        json: row.get(8)?,
+        link: link(row, 9)?,
+    })
 }
 
 /// A number that is never negative.

@@ -16,6 +16,7 @@ use super::fault;
 use super::group::Group;
 use super::mirror::Mirror;
 use crate::store::StoreFault;
+use crate::store::chain::{CHECKPOINT_EVERY, Chain};
 use crate::store::directory::Directory;
 
 /// Jobs in one transaction: enough to share a sync among all waiting requests, few enough to answer within milliseconds.
@@ -38,12 +39,12 @@ impl Writer {
     /// Starts the thread. It holds `lock` until it ends.
     pub(super) fn start(
         connection: Connection,
-        directory: Arc<Directory>,
+        (directory, chain): (Arc<Directory>, Chain),
         data: &Path,
         lock: File,
     ) -> Result<Writer, StoreFault> {
         let (jobs, queued) = mpsc::channel(QUEUE);
-        let thread = Thread { connection, directory, mirror: Mirror::new(data), _lock: lock };
+        let thread = Thread { connection, directory, chain, mirror: Mirror::new(data), _lock: lock };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || thread.serve(queued))
@@ -115,6 +116,7 @@ where
 struct Thread {
     connection: Connection,
     directory: Arc<Directory>,
+    chain: Chain,
     mirror: Mirror,
     _lock: File,
 }
@@ -157,14 +159,15 @@ impl Thread {
     /// All of the jobs on the disk and in the directory, or none of them in either.
     fn transact(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         self.roll_back()?; // what an earlier failure could not
-        let mut group = Group::new(&self.connection, &self.directory);
+        let mut group = Group::new(&self.connection, &self.directory, self.chain.clone());
         let done = run(&mut group, jobs);
-        let (changes, audit_lines) = group.into_parts();
+        let (changes, chain, audit_lines) = group.into_parts();
         if let Err(error) = done {
             // The first error says more; if this fails as well, the next transaction begins with it.
             let _ = self.roll_back();
             return Err(error);
         }
+        self.chain = chain;
         self.directory.apply(changes);
         self.mirror.append(&audit_lines);
         Ok(())
@@ -180,6 +183,7 @@ fn run(group: &mut Group<'_>, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()>
     for job in jobs {
         job.run(group)?;
     }
+    group.close_chain(CHECKPOINT_EVERY)?;
     group.execute("COMMIT", [])?;
     Ok(())
 }

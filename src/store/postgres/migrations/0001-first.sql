@@ -100,7 +100,14 @@ CREATE TABLE audit (
     user_name text,
     policy    text,
     issuer    text,
-    json      text NOT NULL
+    json      text NOT NULL,
+    chain     text NOT NULL,
+    sequence  bigint NOT NULL,
+    hash      bytea NOT NULL,
+    UNIQUE (chain, sequence)
 );
 CREATE INDEX audit_by_time ON audit (time);
 CREATE INDEX audit_by_trace_id ON audit (trace_id);
+
+-- The newest link of each chain, so that records cut off at the end show. A replica makes a chain of its own at each start.
+CREATE TABLE audit_chains (id text PRIMARY KEY, sequence bigint NOT NULL, hash bytea NOT NULL);

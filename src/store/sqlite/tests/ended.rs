@@ -1,6 +1,7 @@
 //! What becomes of sessions, replay ids and the audit trail afterwards.
 
 use super::*;
+use crate::store::chain::Link;
 use crate::store::unrecorded::Unrecorded as _;
 
 #[tokio::test]
@@ -13,7 +14,7 @@ async fn a_lost_mirror_does_not_stop_the_trail_and_is_made_anew() {
     fixture.store.commit(exchange(2, "alice")).await.unwrap();
     fixture.store.commit(exchange(3, "alice")).await.unwrap();
     let lines = std::fs::read_to_string(&mirror).unwrap();
-    let written: Vec<_> = lines.lines().filter(|line| !line.is_empty()).collect();
+    let written: Vec<_> = lines.lines().filter_map(Link::parse).map(|(json, _)| json).collect();
     assert_eq!(written, [exchange(2, "alice").audit.json, exchange(3, "alice").audit.json]);
     assert_eq!(trail(&fixture.store).await.len(), 3);
 }
@@ -25,7 +26,9 @@ async fn a_rotated_mirror_continues_in_a_new_file() {
     fixture.store.commit(exchange(1, "alice")).await.unwrap();
     std::fs::rename(&mirror, fixture.path().join("audit.jsonl.1")).unwrap();
     fixture.store.commit(exchange(2, "alice")).await.unwrap();
-    assert_eq!(std::fs::read_to_string(&mirror).unwrap(), exchange(2, "alice").audit.json + "\n");
+    let line = std::fs::read_to_string(&mirror).unwrap();
+    let (json, link) = Link::parse(line.strip_suffix('\n').unwrap()).unwrap();
+    assert_eq!((json, link.sequence), (exchange(2, "alice").audit.json, 2));
 }
 
 #[tokio::test]
