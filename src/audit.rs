@@ -10,7 +10,7 @@ mod verify;
 
 pub use change::ChangeEvent;
 pub use observed::{Observed, Shadowed};
-pub use verify::{ChainReport, Entry, Report, TrailVerifier};
+pub use verify::{ChainReport, Entry, FoundBy, Report, TrailVerifier};
 
 use std::net::IpAddr;
 

@@ -114,3 +114,31 @@ async fn without_the_database_nothing_is_minted_and_all_that_needs_none_stays_up
         assert_eq!(broker.send(&Request::get("/readyz")).await.status, 200, "{how}");
     }
 }
+
+/// It takes ten seconds, because that is the promise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_hears_nothing_of_revocations_stops_vouching_for_tokens() {
+    let server = Server::start();
+    let database = server.database();
+    let cluster = Cluster::start(&database).await;
+    let broker = &cluster.brokers[0];
+    let client = broker.credential("ci", "legacy-job").await;
+    let token = broker.token(cluster.assertion()).await.access_token();
+    let fields = [("token", token.as_str()), ("client_id", &client.client_id), ("client_secret", &client.secret)];
+    let ask = async || broker.send(&Request::token(&fields).to("POST", "/oauth2/introspect")).await.status;
+    assert_eq!(ask().await, 200);
+    server.down("fast");
+    let begun = Instant::now();
+    assert_eq!(ask().await, 200, "what was heard a moment ago still counts");
+    while ask().await != 503 {
+        assert!(begun.elapsed() < Duration::from_secs(15), "it goes on without hearing of revocations");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(8), "a short outage does not stop relying parties");
+    server.up();
+    let begun = Instant::now();
+    while ask().await != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "it does not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -4,7 +4,7 @@ use countersign::config::SigningAlgorithm;
 use countersign::store::unrecorded::Unrecorded as _;
 use countersign::store::{
     AuditFilter, Change, ChangeRefusal, CommitOutcome, CredentialRecord, ExchangeCommit, KeyChange, KeyPurpose,
-    KeyRecord, KeySetRecord, KeyState, Made, PrivateKey, ReplayClaim, ReplicaRecord, Store, UserState,
+    KeyRecord, KeySetRecord, KeyState, Made, PrivateKey, ReplayClaim, ReplicaRecord, UserState,
 };
 use countersign::vocab::{IssuerName, UnixMillis};
 use std::time::Duration;
