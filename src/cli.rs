@@ -15,6 +15,7 @@ pub mod policy;
 pub mod quickstart;
 pub mod serve;
 pub mod session;
+pub mod store;
 pub mod trail;
 pub mod user;
 
@@ -83,6 +84,9 @@ enum Command {
     /// Sessions: the tokens that were minted
     #[command(subcommand)]
     Session(session::Command),
+    /// The store: back up, restore, migrate, check
+    #[command(subcommand)]
+    Store(store::Command),
     /// The audit trail
     #[command(subcommand)]
     Audit(audit::Command),
@@ -115,6 +119,7 @@ pub async fn run(line: CommandLine) -> ExitCode {
         Command::Issuer(command) => issuer::run(&global, command).await,
         Command::Key(command) => key::run(&global, command).await,
         Command::Session(command) => session::run(&global, command).await,
+        Command::Store(command) => store::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
     };
     match done {

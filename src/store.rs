@@ -21,7 +21,7 @@ pub use change::{Change, Made, SessionFilter, SessionsOf};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeyState, PrivateKey, ReplicaRecord, SigningRing};
 pub use records::{
     AuditEntry, AuditFilter, AuditRow, ChainedRow, CommitOutcome, CredentialKind, CredentialRecord, ExchangeCommit,
-    KeySetRecord, ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
+    Inventory, KeySetRecord, ReplayClaim, SecretRecord, SessionRecord, UsedSecret, UserOrigin, UserRecord, UserState,
 };
 
 use self::chain::{CheckpointSigner, Link};

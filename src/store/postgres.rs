@@ -15,6 +15,7 @@ mod query;
 mod rows;
 mod schema;
 mod tls;
+mod upkeep;
 mod writer;
 
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use self::writer::Writer;
 use super::chain::{Chain, CheckpointSigner, Link, SignerCell};
 use super::{
     AuditEntry, AuditFilter, AuditRow, ChainedRow, Change, ChangeRefusal, CommitOutcome, CredentialRecord,
-    ExchangeCommit, KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter, SessionRecord,
-    SigningRing, Store, StoreFault, UserRecord,
+    ExchangeCommit, Inventory, KeyChange, KeyRecord, KeySetRecord, Made, Pending, ReplicaRecord, SessionFilter,
+    SessionRecord, SigningRing, Store, StoreFault, UserRecord,
 };
 use crate::clock::random_bytes;
 use crate::config::PostgresSettings;
@@ -46,6 +47,24 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// Brings the schema up to date; gives the versions before and after. Replicas may run.
+    ///
+    /// # Errors
+    /// The database cannot be reached or refuses us, or a newer version of countersign migrated it.
+    pub async fn migrate(settings: &PostgresSettings) -> Result<(usize, usize), StoreFault> {
+        let link = Opener::new(settings)?.open(None).await?;
+        schema::migrate(&link.client).await
+    }
+
+    /// The schema's version, rows by table, and what is wrong.
+    ///
+    /// # Errors
+    /// The database cannot be reached or refuses us, or has no schema of ours.
+    pub async fn inventory(settings: &PostgresSettings) -> Result<Inventory, StoreFault> {
+        let link = Opener::new(settings)?.open(None).await?;
+        upkeep::inventory(&link.client).await
+    }
+
     /// Connects, brings the schema up to date and reads users and credentials.
     ///
     /// # Errors

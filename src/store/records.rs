@@ -266,3 +266,14 @@ pub struct AuditFilter {
     /// At most this many.
     pub limit: u32,
 }
+
+/// What a store holds, as an operator's check finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// The schema's version.
+    pub schema: usize,
+    /// Rows by table.
+    pub rows: Vec<(&'static str, u64)>,
+    /// What is wrong with it.
+    pub faults: Vec<String>,
+}

@@ -10,6 +10,7 @@ mod mirror;
 mod people;
 mod reader;
 mod rows;
+pub mod upkeep;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -97,21 +97,30 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreFault> {
+/// The newest schema that this version knows.
+pub(super) const KNOWN_SCHEMA: usize = MIGRATIONS.len();
+
+/// The schema of a database, which must be ours and not too new.
+pub(super) fn schema_of(connection: &Connection, path: &Path) -> Result<usize, StoreFault> {
     let named = |error: rusqlite::Error| StoreFault(format!("{}: {error}", path.display()));
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(named)?;
     let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(named)?;
     if application != APPLICATION_ID && (application, version) != (0, 0) {
         return Err(StoreFault(format!("{} is another program's database", path.display())));
     }
-    let known = MIGRATIONS.len();
-    if usize::try_from(version).is_ok_and(|version| version > known) {
-        return Err(StoreFault(format!(
-            "{} has schema {version}, and this countersign knows up to {known}; run the newer version that wrote it",
+    match usize::try_from(version) {
+        Ok(version) if version <= KNOWN_SCHEMA => Ok(version),
+        _ => Err(StoreFault(format!(
+            "{} has schema {version}, and this countersign knows up to {KNOWN_SCHEMA}; run the newer version that wrote it",
             path.display()
-        )));
+        ))),
     }
-    for (next, migration) in (1_u32..).zip(MIGRATIONS).filter(|(next, _)| *next > version) {
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreFault> {
+    let named = |error: rusqlite::Error| StoreFault(format!("{}: {error}", path.display()));
+    let version = schema_of(connection, path)?;
+    for (next, migration) in (1_u32..).zip(MIGRATIONS).skip(version) {
         let step = connection.transaction().map_err(named)?;
         step.execute_batch(migration).map_err(named)?;
         step.pragma_update(None, "application_id", APPLICATION_ID).map_err(named)?;
