@@ -3,6 +3,7 @@
 //! In: HTTP requests from anyone. Out: answers that tell a refused caller nothing but a trace id. Requests for a
 //! protected service's host go to the gateway, all others to the broker's own endpoints.
 
+mod door;
 mod error;
 mod form;
 mod framing;

@@ -9,6 +9,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tokio::net::TcpSocket;
 
+use super::door;
 use super::framing::GuardedAcceptor;
 use super::tls;
 use crate::broker::Broker;
@@ -18,6 +19,8 @@ use crate::config::TlsFiles;
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long running requests may finish after a stop was asked for.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// After the door was closed: callers whose handshake was under way arrive, and whoever waits is accepted.
+const LAST_CALLERS: Duration = Duration::from_millis(100);
 /// How often the certificate files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 /// How many connections may wait to be accepted. With std's 128 a thousand jobs that begin together are reset; Linux caps
@@ -53,6 +56,8 @@ pub enum ServeFailure {
 pub struct Listening {
     /// The address that was bound (useful with port 0).
     pub address: SocketAddr,
+    /// The listening socket once more: closing the door must not close the socket, which still has callers to accept.
+    door: TcpListener,
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -63,6 +68,10 @@ impl Listening {
     /// # Errors
     /// When serving had failed.
     pub async fn stop(self) -> Result<(), ServeFailure> {
+        match door::close(&self.door) {
+            Ok(()) => tokio::time::sleep(LAST_CALLERS).await,
+            Err(error) => tracing::warn!("callers that are about to connect may be reset: {error}"),
+        }
         self.handle.graceful_shutdown(Some(DRAIN_DEADLINE));
         self.ended().await
     }
@@ -88,6 +97,7 @@ pub async fn listen(broker: &Arc<Broker>) -> Result<Listening, ServeFailure> {
     let failed = |error| ServeFailure::Bind { address, error };
     let socket = bind(address).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
+    let door = socket.try_clone().map_err(failed)?;
     let router = super::router(Arc::clone(broker));
     let handle = Handle::new();
     let task = match &broker.config.tls {
@@ -106,7 +116,7 @@ pub async fn listen(broker: &Arc<Broker>) -> Result<Listening, ServeFailure> {
             tokio::spawn(server.serve(make_service(router)))
         }
     };
-    Ok(Listening { address, handle, task })
+    Ok(Listening { address, door, handle, task })
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -82,6 +82,11 @@ impl ServeProcess {
         assert!(sent.success(), "SIG{name} was not sent");
     }
 
+    /// Waits until it has ended by itself; true when with success.
+    pub async fn ended(&mut self) -> bool {
+        self.child.wait().await.expect("it ends").success()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it dies");
